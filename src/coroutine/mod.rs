@@ -1,0 +1,1 @@
+//! Coroutines, generators and greenlets: complete without anything above this floor.

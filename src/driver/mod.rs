@@ -1,0 +1,1 @@
+//! The outside world that wakes: timers, readiness of descriptors, blocking jobs.

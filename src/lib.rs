@@ -1,0 +1,12 @@
+//! Stackful coroutines and green threads: code that reads like blocking code, a million tasks at a time.
+#![deny(unsafe_code)]
+
+pub(crate) mod sys;
+pub(crate) mod base;
+pub(crate) mod stack;
+pub mod coroutine;
+
+#[cfg(feature = "runtime")]
+pub(crate) mod driver;
+#[cfg(feature = "runtime")]
+pub(crate) mod scheduler;

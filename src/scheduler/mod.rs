@@ -1,0 +1,1 @@
+//! The private engine: workers, tasks, parking and waking.

@@ -1,0 +1,1 @@
+//! Memory of a stack: size classes, slots with guards, reuse, overflow reports.
