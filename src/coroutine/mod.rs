@@ -1,1 +1,3 @@
 //! Coroutines, generators and greenlets: complete without anything above this floor.
+
+pub(crate) mod raw;

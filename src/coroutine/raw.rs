@@ -1,0 +1,94 @@
+//! The engine under every coroutine: one started body on one stack, one word out at each suspension.
+
+use std::mem::ManuallyDrop;
+
+use corosensei::CoroutineResult;
+
+use crate::stack::Stack;
+
+/// Lives at the base of the running stack; its address is constant for the coroutine's life.
+pub(crate) type RawYielder = corosensei::Yielder<(), usize>;
+
+/// What a resumption ended with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RawState {
+    /// The body suspended with this word and may be resumed again.
+    Suspended(usize),
+    /// The body has returned; the stack may be taken back.
+    Finished,
+}
+
+/// A body on a stack.
+///
+/// Nothing goes in and one word comes out: corosensei passes `Result<In, NonZeroUsize>`, so `()` in is
+/// the one input that still travels in a register. Larger values go through cells that both sides hold.
+///
+/// The body must not unwind: whoever makes one catches round it (a panic through `resume` would be
+/// caught and thrown a second time).
+///
+/// Dropping a started and unfinished one leaks its stack, on purpose: forced unwinding aborts the
+/// process when a destructor suspends, so unwinding is the business of the owner, who resumes the body
+/// with an order to throw.
+pub(crate) struct RawCoroutine {
+    inner: ManuallyDrop<corosensei::Coroutine<(), usize, (), Stack>>,
+    /// corosensei's own `done()` is also true of a running coroutine.
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Fresh,
+    Started,
+    Finished,
+}
+
+impl std::fmt::Debug for RawCoroutine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RawCoroutine").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl RawCoroutine {
+    /// Lays `body` out on `stack`; nothing runs before the first `resume`.
+    ///
+    /// The body is written onto the stack: keep it small (corosensei refuses over 1 KiB).
+    #[inline]
+    pub(crate) fn new(stack: Stack, body: impl FnOnce(&RawYielder) + 'static) -> Self {
+        let inner = corosensei::Coroutine::with_stack(stack, move |yielder, ()| body(yielder));
+        RawCoroutine { inner: ManuallyDrop::new(inner), state: State::Fresh }
+    }
+
+    /// Runs the body until it suspends or returns.
+    ///
+    /// # Panics
+    ///
+    /// When the body has returned already.
+    #[inline]
+    pub(crate) fn resume(&mut self) -> RawState {
+        self.state = State::Started;
+        match self.inner.resume(()) {
+            CoroutineResult::Yield(word) => RawState::Suspended(word),
+            CoroutineResult::Return(()) => {
+                self.state = State::Finished;
+                RawState::Finished
+            }
+        }
+    }
+
+    /// The stack, once the body has returned or before it has begun (its captures are dropped then).
+    /// `None`, and the stack leaked, when the body is suspended in the middle.
+    #[inline]
+    pub(crate) fn into_stack(self) -> Option<Stack> {
+        let mut this = ManuallyDrop::new(self);
+        // A suspended body keeps its memory mapped and unused for ever: something may point into it.
+        if this.state == State::Started {
+            return None;
+        }
+        take(&mut this.inner)
+    }
+}
+
+fn take(slot: &mut ManuallyDrop<corosensei::Coroutine<(), usize, (), Stack>>) -> Option<Stack> {
+    let _ = slot;
+    unimplemented!("filled in by the coroutine wing: take the inner value out and call into_stack")
+}
