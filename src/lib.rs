@@ -1,10 +1,10 @@
 //! Stackful coroutines and green threads: code that reads like blocking code, a million tasks at a time.
 #![deny(unsafe_code)]
 
-pub(crate) mod sys;
 pub(crate) mod base;
-pub(crate) mod stack;
 pub mod coroutine;
+pub(crate) mod stack;
+pub(crate) mod sys;
 
 #[cfg(feature = "runtime")]
 pub(crate) mod driver;

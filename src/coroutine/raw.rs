@@ -1,7 +1,5 @@
 //! The engine under every coroutine: one started body on one stack, one word out at each suspension.
 
-use std::mem::ManuallyDrop;
-
 use corosensei::CoroutineResult;
 
 use crate::stack::Stack;
@@ -30,7 +28,8 @@ pub(crate) enum RawState {
 /// process when a destructor suspends, so unwinding is the business of the owner, who resumes the body
 /// with an order to throw.
 pub(crate) struct RawCoroutine {
-    inner: ManuallyDrop<corosensei::Coroutine<(), usize, (), Stack>>,
+    /// `None` only while the value is being taken apart.
+    inner: Option<corosensei::Coroutine<(), usize, (), Stack>>,
     /// corosensei's own `done()` is also true of a running coroutine.
     state: State,
 }
@@ -44,7 +43,9 @@ enum State {
 
 impl std::fmt::Debug for RawCoroutine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RawCoroutine").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("RawCoroutine")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,7 +56,10 @@ impl RawCoroutine {
     #[inline]
     pub(crate) fn new(stack: Stack, body: impl FnOnce(&RawYielder) + 'static) -> Self {
         let inner = corosensei::Coroutine::with_stack(stack, move |yielder, ()| body(yielder));
-        RawCoroutine { inner: ManuallyDrop::new(inner), state: State::Fresh }
+        RawCoroutine {
+            inner: Some(inner),
+            state: State::Fresh,
+        }
     }
 
     /// Runs the body until it suspends or returns.
@@ -65,8 +69,12 @@ impl RawCoroutine {
     /// When the body has returned already.
     #[inline]
     pub(crate) fn resume(&mut self) -> RawState {
+        let inner = self
+            .inner
+            .as_mut()
+            .expect("a coroutine that was taken apart");
         self.state = State::Started;
-        match self.inner.resume(()) {
+        match inner.resume(()) {
             CoroutineResult::Yield(word) => RawState::Suspended(word),
             CoroutineResult::Return(()) => {
                 self.state = State::Finished;
@@ -75,20 +83,22 @@ impl RawCoroutine {
         }
     }
 
-    /// The stack, once the body has returned or before it has begun (its captures are dropped then).
-    /// `None`, and the stack leaked, when the body is suspended in the middle.
+    /// The stack, once the body has returned. `None` before that: a fresh body drops its captures (and
+    /// the stack frees itself), a suspended one leaks.
     #[inline]
-    pub(crate) fn into_stack(self) -> Option<Stack> {
-        let mut this = ManuallyDrop::new(self);
-        // A suspended body keeps its memory mapped and unused for ever: something may point into it.
-        if this.state == State::Started {
+    pub(crate) fn into_stack(mut self) -> Option<Stack> {
+        if self.state != State::Finished {
             return None;
         }
-        take(&mut this.inner)
+        self.inner.take().map(corosensei::Coroutine::into_stack)
     }
 }
 
-fn take(slot: &mut ManuallyDrop<corosensei::Coroutine<(), usize, (), Stack>>) -> Option<Stack> {
-    let _ = slot;
-    unimplemented!("filled in by the coroutine wing: take the inner value out and call into_stack")
+impl Drop for RawCoroutine {
+    fn drop(&mut self) {
+        if self.state == State::Started {
+            // Something may point into a suspended body: its memory stays mapped and unused for ever.
+            std::mem::forget(self.inner.take());
+        }
+    }
 }

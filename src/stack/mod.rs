@@ -21,7 +21,9 @@ impl StackSize {
         if bytes == 0 || bytes > 1 << 30 {
             return Err(InvalidStackSize(bytes));
         }
-        Ok(StackSize((bytes.max(32 * 1024) + 16 * 1024).next_power_of_two()))
+        Ok(StackSize(
+            (bytes.max(32 * 1024) + 16 * 1024).next_power_of_two(),
+        ))
     }
     /// Bytes of address space, guard included.
     pub fn bytes(self) -> usize {
@@ -79,7 +81,10 @@ fn map(size: StackSize) -> io::Result<Stack> {
             MapFlags::PRIVATE | MapFlags::NORESERVE,
         )?;
         mprotect(p, 16384, MprotectFlags::empty())?;
-        Ok(Stack { base: NonZeroUsize::new(p as usize + size.0).unwrap(), size: size.0 })
+        Ok(Stack {
+            base: NonZeroUsize::new(p as usize + size.0).unwrap(),
+            size: size.0,
+        })
     }
 }
 
