@@ -7,6 +7,7 @@ use std::ptr;
 use crate::coroutine::ambient::{self, Chain};
 use crate::coroutine::raw::RawYielder;
 
+use super::header::Claim;
 use super::local::Local;
 use super::processor::Processor;
 use super::task::TaskRef;
@@ -120,7 +121,15 @@ pub(super) fn run_task(local: &Local) {
 /// Ends a task that the loop has claimed and cannot start.
 pub(super) fn refuse_task(task: &TaskRef, why: std::io::Error) {
     // SAFETY: the loop has claimed it and drops it after this.
-    unsafe { task.refuse(why) };
+    unsafe { task.refuse(Some(why)) };
+}
+
+/// Ends a task that no queue would take.
+pub(crate) fn refuse_unqueued(task: &TaskRef) {
+    if task.claim() == Claim::Won {
+        // SAFETY: claimed this instant, and dropped by the caller after this.
+        unsafe { task.refuse(None) };
+    }
 }
 
 /// The yielder of a task, at the base of its stack.

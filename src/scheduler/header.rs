@@ -1,5 +1,6 @@
 //! What others may hold of a task: who it is, where it lives, and the one word that decides its fate.
 
+use std::cell::Cell;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
@@ -10,6 +11,26 @@ use crate::stack::StackSize;
 pub struct TaskId(pub(crate) u64);
 
 impl TaskId {
+    /// A number nobody has had. Given out in blocks, a block a thread, so that spawning touches no shared
+    /// counter.
+    pub(crate) fn next() -> TaskId {
+        const BLOCK: u64 = 1024;
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        thread_local! {
+            static MINE: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+        }
+        MINE.with(|mine| {
+            let (mut id, mut end) = mine.get();
+            if id == end {
+                // Relaxed: only uniqueness matters.
+                id = NEXT.fetch_add(BLOCK, Ordering::Relaxed);
+                end = id + BLOCK;
+            }
+            mine.set((id + 1, end));
+            TaskId(id)
+        })
+    }
+
     /// The number itself, for logs and maps.
     pub fn get(self) -> u64 {
         self.0

@@ -73,10 +73,7 @@ impl Local {
         if !self.task.try_park() {
             return Wake::Woken;
         }
-        let scope_deadline = match self.scope_count.get() {
-            0 => Deadline::NEVER,
-            _ => self.nearest_scope(processor),
-        };
+        let scope_deadline = self.nearest_deadline(processor);
         let deadline = wait.deadline.min(scope_deadline);
         let has_fired = if deadline == Deadline::NEVER {
             self.suspend_parked(processor, wait, place);
@@ -209,15 +206,15 @@ impl Local {
         }
     }
 
-    /// An unwinding has arrived at `catch_unwind` of ours: the task unwinds no more. When the payload is
-    /// for an outer scope, the catcher throws it on by [`rethrow`](Self::rethrow).
-    pub(crate) fn caught(&self) {
-        self.unwinding.set(false);
+    /// An unwinding has arrived at a `catch_unwind` of ours: the task unwinds as much as it did when that
+    /// was entered. When the payload is for an outer scope, the catcher throws it on by
+    /// [`rethrow`](Self::rethrow).
+    pub(crate) fn caught(&self, was_unwinding: bool) {
+        self.unwinding.set(was_unwinding);
     }
 
-    /// As `caught`, at the scope that the cancellation was bound for.
+    /// A cancellation has come to the scope that it was bound for.
     pub(crate) fn arrived(&self) {
-        self.unwinding.set(false);
         self.throws.set(0);
     }
 
@@ -290,6 +287,14 @@ impl Local {
             return Deadline::NEVER;
         }
         self.scopes.borrow().nearest()
+    }
+
+    /// The earliest deadline that would unwind the task's waits here.
+    pub(crate) fn nearest_deadline(&self, processor: &Processor) -> Deadline {
+        match self.scope_count.get() {
+            0 => Deadline::NEVER,
+            _ => self.nearest_scope(processor),
+        }
     }
 
     pub(crate) fn order(&self, order: Order) {

@@ -135,7 +135,7 @@ unsafe impl<F: FnOnce() -> T, T, E: Farewell> Body for Packet<F, T, E> {
             Err(Fault::Cancelled)
         } else {
             catch_unwind(AssertUnwindSafe(closure)).map_err(|payload| {
-                current::with_local(|local| local.map(super::local::Local::caught));
+                current::with_local(|local| local.map(|local| local.caught(false)));
                 classify(payload)
             })
         };
@@ -144,12 +144,12 @@ unsafe impl<F: FnOnce() -> T, T, E: Farewell> Body for Packet<F, T, E> {
         self.farewell.say();
     }
 
-    unsafe fn refuse(&self, task: &TaskRef, why: io::Error) {
+    unsafe fn refuse(&self, task: &TaskRef, why: Option<io::Error>) {
         // SAFETY: as in `run`.
         let closure = unsafe { (*self.closure.get()).take() };
         drop_caught(task, closure);
         // SAFETY: as in `run`.
-        unsafe { self.seat.conclude(task, Err(Fault::NoStack(why))) };
+        unsafe { self.seat.conclude(task, Err(why.map_or(Fault::Cancelled, Fault::NoStack))) };
         self.farewell.say();
     }
 }

@@ -26,17 +26,17 @@ pub(crate) unsafe trait Body {
     /// Called at most once, by the one that claimed the task.
     unsafe fn run(&self, task: &TaskRef);
 
-    /// Ends the task without a stack of its own: none could be had.
+    /// Ends the task on the caller's stack: none of its own could be had, or (`None`) it came too late.
     ///
     /// # Safety
     ///
     /// As for `run`, and instead of it.
-    unsafe fn refuse(&self, task: &TaskRef, why: std::io::Error);
+    unsafe fn refuse(&self, task: &TaskRef, why: Option<std::io::Error>);
 }
 
 struct VTable {
     run: unsafe fn(&TaskRef),
-    refuse: unsafe fn(&TaskRef, std::io::Error),
+    refuse: unsafe fn(&TaskRef, Option<std::io::Error>),
     free: unsafe fn(NonNull<Prefix>),
 }
 
@@ -112,7 +112,7 @@ impl TaskRef {
     /// # Safety
     ///
     /// As for [`run`](Self::run).
-    pub(crate) unsafe fn refuse(&self, why: std::io::Error) {
+    pub(crate) unsafe fn refuse(&self, why: Option<std::io::Error>) {
         // SAFETY: as in `run`.
         unsafe { (self.prefix().vtable.refuse)(self, why) }
     }
@@ -224,7 +224,7 @@ unsafe fn run<B: Body>(task: &TaskRef) {
 /// # Safety
 ///
 /// As for `run`.
-unsafe fn refuse<B: Body>(task: &TaskRef, why: std::io::Error) {
+unsafe fn refuse<B: Body>(task: &TaskRef, why: Option<std::io::Error>) {
     // SAFETY: the caller's promises.
     unsafe { task.body::<B>().refuse(task, why) }
 }
@@ -280,7 +280,8 @@ unsafe fn waker_wake(data: *const ()) {
 
 unsafe fn waker_wake_by_ref(data: *const ()) {
     // SAFETY: as in `waker_clone`.
-    wake::wake(unsafe { &borrow(data) });
+    let task = unsafe { borrow(data) };
+    wake::wake(&task);
 }
 
 unsafe fn waker_drop(data: *const ()) {
