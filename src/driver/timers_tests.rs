@@ -41,18 +41,39 @@ fn check(timers: &Timers<u64>) {
             "heap order"
         );
     }
-    assert!(
-        timers
-            .heap
-            .first()
-            .is_none_or(|&first| !timers.is_dead(first)),
-        "dead top"
+    for (lane, &end) in timers.lanes.iter().zip(&timers.ends) {
+        assert_eq!(lane.back().map_or(0, |last| last.deadline), end);
+        assert!(
+            lane.iter().is_sorted_by_key(|entry| entry.rank()),
+            "lane order"
+        );
+    }
+    let link = |entry: &Entry| timers.slots.slots[entry.slot()].link;
+    let queues = timers
+        .lanes
+        .iter()
+        .map(|lane| lane.iter().collect::<Vec<_>>());
+    let queues: Vec<Vec<&Entry>> = queues.chain([timers.heap.iter().collect()]).collect();
+    for (number, queue) in queues.iter().enumerate() {
+        assert!(
+            queue.first().is_none_or(|first| link(first) != DEAD),
+            "dead first"
+        );
+        for entry in queue {
+            assert!(
+                [DEAD, LIVE + number as u32].contains(&link(entry)),
+                "wrong queue"
+            );
+        }
+    }
+    let count = |of: fn(u32) -> bool| timers.slots.slots.iter().filter(|s| of(s.link)).count();
+    let (dead, live) = (
+        count(|link| link == DEAD),
+        count(|link| link >= LIVE && link != DEAD),
     );
-    let dead = timers.slots.iter().filter(|slot| slot.link == DEAD).count();
-    let live = timers.slots.iter().filter(|slot| slot.link == LIVE).count();
-    assert_eq!((dead, live), (timers.dead, timers.len()));
-    assert_eq!(dead + live, timers.heap.len());
-    assert!(dead <= COMPACT_FROM || dead <= timers.heap.len() / 2);
+    assert_eq!((dead, live), (timers.slots.dead, timers.len()));
+    assert_eq!(dead + live, queues.iter().map(Vec::len).sum());
+    assert!(dead <= COMPACT_FROM || dead <= live);
 }
 
 /// `spread` of the deadlines, and how often of ten each operation is an insertion.
@@ -164,7 +185,26 @@ fn withdrawn_timers_do_not_pile_up() {
         let key = timers.insert(deadline, 0);
         timers.remove(key);
     }
-    assert_eq!((timers.heap.len(), timers.slots.len()), (0, 1));
+    assert_eq!((timers.heap.len(), timers.slots.slots.len()), (0, 1));
+}
+
+#[test]
+fn the_memory_of_a_burst_is_given_back_and_its_keys_stay_dead() {
+    let mut timers = Timers::new();
+    let keys: Vec<_> = (0..10_000)
+        .map(|value| timers.insert(value % 100, value))
+        .collect();
+    while timers.pop_due(u64::MAX).is_some() {}
+    assert_eq!(
+        (timers.heap.capacity(), timers.slots.slots.capacity()),
+        (0, 0)
+    );
+    let new: Vec<_> = (0..10_000)
+        .map(|value| timers.insert(value, value))
+        .collect();
+    assert!(keys.iter().all(|&key| timers.remove(key).is_none()));
+    assert!(new.iter().all(|&key| timers.remove(key).is_some()));
+    assert_eq!(timers.slots.slots.capacity(), 0);
 }
 
 #[test]
@@ -174,8 +214,9 @@ fn a_million_take_at_most_forty_bytes_each() {
     for value in 0..1_000_000usize {
         timers.insert(random.below(1 << 40), value);
     }
-    let bytes = timers.heap.capacity() * size_of::<Entry>()
-        + timers.slots.capacity() * size_of::<Slot<usize>>();
+    let lanes: usize = timers.lanes.iter().map(VecDeque::capacity).sum();
+    let bytes = (timers.heap.capacity() + lanes) * size_of::<Entry>()
+        + timers.slots.slots.capacity() * size_of::<Slot<usize>>();
     assert!(bytes <= 40_000_000, "{bytes}");
 }
 
