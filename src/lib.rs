@@ -3,7 +3,7 @@
 
 pub(crate) mod base;
 pub mod coroutine;
-pub(crate) mod stack;
+pub mod stack;
 pub(crate) mod sys;
 
 #[cfg(feature = "runtime")]

@@ -4,9 +4,7 @@
     reason = "the scheduler that turns it stands above and is still to come"
 )]
 
+pub(crate) mod blocking_pool;
 pub(crate) mod reactor;
 pub(crate) mod registration;
 pub(crate) mod timers;
-
-#[cfg(test)]
-mod reactor_tests;

@@ -363,3 +363,7 @@ impl Unparker {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "reactor_tests.rs"]
+mod tests;

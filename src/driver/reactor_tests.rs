@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::clock::{Deadline, real_now};
 use crate::driver::reactor::{Reactor, ReactorGone};
-use crate::driver::registration::{Arm, Direction, Registration, Standing};
+use crate::driver::registration::{Arm, Direction, Event, Registration, Seen, Standing};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -484,4 +484,110 @@ fn no_edge_is_lost_between_threads() {
         (reactor.shared().waiting(), reactor.shared().registered()),
         (0, 0)
     );
+}
+
+/// Run by hand: `cargo test --release reactor_speed -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn reactor_speed() {
+    const ROUNDS: u32 = 200_000;
+    let nanos = |start: Instant| start.elapsed().as_nanos() as f64 / f64::from(ROUNDS);
+
+    let (mut near, mut far) = pair();
+    let mut poll = mio::Poll::new().unwrap();
+    let mut events = mio::Events::with_capacity(256);
+    let fd = near.as_raw_fd();
+    let interest = mio::Interest::READABLE | mio::Interest::WRITABLE;
+    let mut source = mio::unix::SourceFd(&fd);
+    poll.registry()
+        .register(&mut source, mio::Token(1), interest)
+        .unwrap();
+    let start = Instant::now();
+    for _ in 0..ROUNDS {
+        far.write_all(b"x").unwrap();
+        poll.poll(&mut events, None).unwrap();
+        assert_eq!(events.iter().count(), 1);
+        assert_eq!(near.read(&mut [0; 64]).unwrap(), 1);
+    }
+    println!(
+        "write, poll, short read by bare mio: {:.0} ns",
+        nanos(start)
+    );
+    poll.registry().deregister(&mut source).unwrap();
+
+    let mut reactor = Reactor::new().unwrap();
+    let registration = registered(&mut reactor, &near);
+    let (bell, waker) = bell();
+    let start = Instant::now();
+    for _ in 0..ROUNDS {
+        let tick = registration.prepare(Direction::Read);
+        assert_eq!(registration.arm(Direction::Read, tick, &waker), Arm::Armed);
+        far.write_all(b"x").unwrap();
+        assert_eq!(reactor.turn(Deadline::NEVER).unwrap().woken, 1);
+        registration.disarm(Direction::Read, tick);
+        assert_eq!(near.read(&mut [0; 64]).unwrap(), 1);
+    }
+    println!(
+        "the same by reactor, arm and wake:   {:.0} ns",
+        nanos(start)
+    );
+    assert_eq!(bell.rung(), ROUNDS as usize);
+
+    let mut wakers = Vec::new();
+    let event = Event {
+        read: Some(Seen::Ready),
+        write: Some(Seen::Ready),
+    };
+    let start = Instant::now();
+    for _ in 0..ROUNDS {
+        let tick = registration.prepare(Direction::Read);
+        assert_eq!(registration.arm(Direction::Read, tick, &waker), Arm::Armed);
+        registration.report(event, &mut wakers);
+        reactor.shared().wake_all(&mut wakers);
+        registration.disarm(Direction::Read, tick);
+    }
+    println!(
+        "prepare, arm, event, wake, disarm:   {:.0} ns",
+        nanos(start)
+    );
+
+    let start = Instant::now();
+    for _ in 0..ROUNDS {
+        let clone = std::hint::black_box(waker.clone());
+        clone.wake();
+    }
+    println!(
+        "  of it cloning the waker, waking:   {:.0} ns",
+        nanos(start)
+    );
+
+    let start = Instant::now();
+    for _ in 0..ROUNDS {
+        let _ = reactor.turn(Deadline::PASSED).unwrap();
+    }
+    println!(
+        "a turn that finds nothing:           {:.0} ns",
+        nanos(start)
+    );
+
+    let mut times: Vec<_> = (0..200)
+        .map(|_| {
+            let start = Instant::now();
+            let until = Deadline::after(real_now(), Duration::from_micros(50));
+            while !until.is_due(real_now()) {
+                let _ = reactor.turn(until).unwrap();
+            }
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    println!(
+        "50 us take: {:?} (median), {:?} (worst of 200)",
+        times[100], times[199]
+    );
+    let start = Instant::now();
+    for _ in 0..ROUNDS {
+        std::hint::black_box(real_now());
+    }
+    println!("reading the clock: {:.0} ns", nanos(start));
 }

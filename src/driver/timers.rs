@@ -1,17 +1,26 @@
-//! The timers of one worker: a heap of deadlines from which most are withdrawn unfired.
+//! The timers of one worker: ordered deadlines, most of which are withdrawn unfired.
 //!
 //! Nearly every timer guards an operation that ends in time, so setting and withdrawing must be
-//! cheap and firing may cost more. A 4-ary heap holds 16-byte entries, a slab beside it holds the
-//! values; a withdrawn timer only marks its slot, and its entry stays in the heap until it comes
-//! to the top, to the end, or until more than half of the entries are dead.
+//! cheap and firing may cost more. And nearly all timers of a program have one of a few durations,
+//! so most are set in the order in which they will fire. Hence two kinds of queue for the 16-byte
+//! entries, with the values in a slab beside them:
+//!
+//! - a few lanes, each sorted because it is only appended to: a timer goes to the lane whose last
+//!   deadline is the latest that is not after its own, so each duration finds a lane for itself;
+//! - a 4-ary heap for what fits no lane.
+//!
+//! A withdrawn timer only marks its slot; its entry stays until it comes to an end of its queue,
+//! or until more than half of all entries are dead. Nothing costs more than O(log n), amortised,
+//! and what is set in order, or withdrawn as the latest, costs O(1).
 //!
 //! Invariants:
-//! - every slot that is not on the free list has exactly one heap entry and every entry has a
-//!   slot, live or dead; a slot is freed only together with its entry, so a dead entry can never
-//!   be taken for a later timer in the same slot;
-//! - the heap is ordered by (deadline, sequence): equal deadlines fire first in, first out;
-//! - the first entry of the heap is live, or the heap is empty: `remove` and `pop_due` leave it
-//!   so, which makes `next_deadline` a mere look.
+//! - every slot that is not on the free list has exactly one entry and every entry has a slot,
+//!   live or dead; a slot is freed only together with its entry, so a dead entry can never be
+//!   taken for a later timer in the same slot;
+//! - queues are ordered by (deadline, sequence): equal deadlines fire first in, first out;
+//! - the first entry of a queue is live, or the queue is empty: so `next_deadline` only looks.
+
+use std::collections::VecDeque;
 
 /// Names a timer until it has fired or was removed; after that it names nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,7 +29,7 @@ pub(crate) struct TimerKey {
     generation: u32,
 }
 
-/// One place in the heap.
+/// One place in a queue.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     deadline: u64,
@@ -29,44 +38,138 @@ struct Entry {
 }
 
 impl Entry {
+    fn new(deadline: u64, sequence: u32, slot: u32) -> Entry {
+        Entry {
+            deadline,
+            order: u64::from(sequence) << 32 | u64::from(slot),
+        }
+    }
+
+    #[inline]
     fn slot(self) -> usize {
         (self.order & u64::from(u32::MAX)) as usize
     }
 
     /// Compared as one number, which compiles to two instructions and no branch.
+    #[inline]
     fn rank(self) -> u128 {
         u128::from(self.deadline) << 64 | u128::from(self.order)
     }
 }
+
+/// Queues that are only appended to; one more is the heap.
+const LANES: usize = 3;
+/// The number of the heap among the queues.
+const HEAP: usize = LANES;
+/// Children of a node of the heap: one cache line, and half the depth of a binary heap.
+const WIDTH: usize = 4;
+/// Fewer dead entries than this are left in peace.
+const COMPACT_FROM: usize = 64;
+/// More slots than this are given back when none is in use.
+const BURST: usize = 4096;
 
 #[derive(Debug)]
 struct Slot<T> {
     value: T,
     /// Grows whenever the key that was given out stops to be valid.
     generation: u32,
-    /// `LIVE`, `DEAD`, or the next free slot (`END` after the last).
+    /// `DEAD`; `LIVE` plus the number of its queue; or the next free slot (`END` after the last).
     link: u32,
 }
 
-const LIVE: u32 = u32::MAX;
-const DEAD: u32 = u32::MAX - 1;
-const END: u32 = u32::MAX - 2;
+const DEAD: u32 = u32::MAX;
+const LIVE: u32 = DEAD - 1 - LANES as u32;
+const END: u32 = LIVE - 1;
 
-/// Children of a node: one cache line of entries, and half the depth of a binary heap.
-const WIDTH: usize = 4;
+/// The values of the timers, and which of them are alive.
+#[derive(Debug)]
+struct Slots<T> {
+    slots: Vec<Slot<T>>,
+    /// First slot of the free list, or `END`.
+    free: u32,
+    live: usize,
+    dead: usize,
+    /// Generation of slots that are made anew: later than any that was ever given out.
+    fresh: u32,
+}
 
-/// Fewer dead entries than this are left in peace.
-const COMPACT_FROM: usize = 64;
+impl<T: Copy> Slots<T> {
+    /// A slot for `value`, off the free list if that has one.
+    #[inline]
+    fn take(&mut self, value: T, queue: usize) -> TimerKey {
+        let link = LIVE + queue as u32;
+        self.live += 1;
+        let index = self.free;
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            self.free = slot.link;
+            slot.value = value;
+            slot.link = link;
+            return TimerKey {
+                slot: index,
+                generation: slot.generation,
+            };
+        }
+        let index = u32::try_from(self.slots.len()).unwrap_or(END);
+        assert!(index < END, "too many timers");
+        let generation = self.fresh;
+        self.slots.push(Slot {
+            value,
+            generation,
+            link,
+        });
+        TimerKey {
+            slot: index,
+            generation,
+        }
+    }
+
+    /// Marks a timer dead, if it is alive; returns its value and its queue.
+    #[inline]
+    fn kill(&mut self, key: TimerKey) -> Option<(T, usize)> {
+        let slot = self.slots.get_mut(key.slot as usize)?;
+        if slot.generation != key.generation || slot.link < LIVE || slot.link == DEAD {
+            return None;
+        }
+        let queue = slot.link - LIVE;
+        slot.link = DEAD;
+        self.live -= 1;
+        self.dead += 1;
+        Some((slot.value, queue as usize))
+    }
+
+    /// Frees the slot of an entry that leaves its queue; returns what it held.
+    #[inline]
+    fn free(&mut self, entry: Entry) -> T {
+        let slot = &mut self.slots[entry.slot()];
+        match slot.link {
+            DEAD => self.dead -= 1,
+            _ => self.live -= 1,
+        }
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.link = self.free;
+        self.free = entry.slot() as u32;
+        slot.value
+    }
+
+    /// Frees the slot if its timer is dead.
+    #[inline]
+    fn free_dead(&mut self, entry: Entry) -> bool {
+        let dead = self.slots[entry.slot()].link == DEAD;
+        if dead {
+            self.free(entry);
+        }
+        dead
+    }
+}
 
 /// Deadlines with a value each.
 #[derive(Debug)]
 pub(crate) struct Timers<T> {
+    lanes: [VecDeque<Entry>; LANES],
+    /// The last deadline of each lane, dead or alive; zero if it is empty.
+    ends: [u64; LANES],
     heap: Vec<Entry>,
-    slots: Vec<Slot<T>>,
-    /// First slot of the free list, or `END`.
-    free: u32,
-    /// Entries of the heap whose slot is `DEAD`.
-    dead: usize,
+    slots: Slots<T>,
     /// Given to the next timer; renumbered before it would wrap.
     sequence: u32,
 }
@@ -75,10 +178,16 @@ impl<T: Copy> Timers<T> {
     /// No timers, no memory.
     pub(crate) const fn new() -> Timers<T> {
         Timers {
+            lanes: [const { VecDeque::new() }; LANES],
+            ends: [0; LANES],
             heap: Vec::new(),
-            slots: Vec::new(),
-            free: END,
-            dead: 0,
+            slots: Slots {
+                slots: Vec::new(),
+                free: END,
+                live: 0,
+                dead: 0,
+                fresh: 0,
+            },
             sequence: 0,
         }
     }
@@ -86,19 +195,22 @@ impl<T: Copy> Timers<T> {
     /// How many are set and neither fired nor removed.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.heap.len() - self.dead
+        self.slots.live
     }
 
     /// Is none set?
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.heap.is_empty()
+        self.slots.live == 0
     }
 
     /// The earliest deadline.
     #[inline]
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.heap.first().map(|entry| entry.deadline)
+        if self.is_empty() {
+            return None;
+        }
+        self.first().map(|(entry, _)| entry.deadline)
     }
 
     /// Sets a timer.
@@ -110,133 +222,152 @@ impl<T: Copy> Timers<T> {
         if self.sequence == u32::MAX {
             self.renumber();
         }
-        let slot = self.take_slot(value);
-        let order = u64::from(self.sequence) << 32 | u64::from(slot);
+        let queue = self.queue_for(deadline);
+        let key = self.slots.take(value, queue);
+        let entry = Entry::new(deadline, self.sequence, key.slot);
         self.sequence += 1;
-        self.heap.push(Entry { deadline, order });
-        self.sift_up(self.heap.len() - 1);
-        TimerKey {
-            slot,
-            generation: self.slots[slot as usize].generation,
+        match self.lanes.get_mut(queue) {
+            Some(lane) => {
+                lane.push_back(entry);
+                self.ends[queue] = deadline;
+            }
+            None => {
+                self.heap.push(entry);
+                self.sift_up(self.heap.len() - 1);
+            }
         }
+        key
     }
 
     /// Withdraws a timer and returns its value, unless it has fired or was removed before.
     #[inline]
     pub(crate) fn remove(&mut self, key: TimerKey) -> Option<T> {
-        let slot = self.slots.get_mut(key.slot as usize)?;
-        if slot.generation != key.generation || slot.link != LIVE {
-            return None;
-        }
-        let value = slot.value;
-        slot.link = DEAD;
-        self.dead += 1;
-        self.settle();
+        let (value, queue) = self.slots.kill(key)?;
+        self.settle(queue);
+        self.trim();
         Some(value)
     }
 
     /// Takes the first timer whose deadline is not after `now`.
     #[inline]
     pub(crate) fn pop_due(&mut self, now: u64) -> Option<T> {
-        let first = *self.heap.first()?;
+        let (first, queue) = self.first()?;
         if first.deadline > now {
             return None;
         }
-        let value = self.slots[first.slot()].value;
-        self.pop_first();
-        if self.dead != 0 {
-            self.settle();
+        match self.lanes.get_mut(queue) {
+            Some(lane) => {
+                lane.pop_front();
+                if lane.is_empty() {
+                    self.ends[queue] = 0;
+                }
+            }
+            None => self.pop_heap(),
         }
+        let value = self.slots.free(first);
+        if self.slots.dead != 0 {
+            self.settle(queue);
+        }
+        self.trim();
         Some(value)
     }
 
-    /// A slot for `value`, off the free list if that has one.
+    /// The first entry of all, and its queue.
     #[inline]
-    fn take_slot(&mut self, value: T) -> u32 {
-        let index = self.free;
-        if index == END {
-            let index = u32::try_from(self.slots.len()).unwrap_or(END);
-            assert!(index < END, "too many timers");
-            self.slots.push(Slot {
-                value,
-                generation: 0,
-                link: LIVE,
-            });
-            return index;
+    fn first(&self) -> Option<(Entry, usize)> {
+        let mut first = self.heap.first().map(|&entry| (entry, HEAP));
+        for (queue, lane) in self.lanes.iter().enumerate() {
+            if let Some(&entry) = lane.front()
+                && first.is_none_or(|(least, _)| entry.rank() < least.rank())
+            {
+                first = Some((entry, queue));
+            }
         }
-        let slot = &mut self.slots[index as usize];
-        self.free = slot.link;
-        slot.value = value;
-        slot.link = LIVE;
-        index
+        first
     }
 
-    /// Gives a slot back whose entry has just left the heap.
+    /// The lane whose end comes closest before `deadline`, an empty one, or else the heap.
     #[inline]
-    fn free_slot(&mut self, index: usize) {
-        let slot = &mut self.slots[index];
-        if slot.link == DEAD {
-            self.dead -= 1;
+    fn queue_for(&self, deadline: u64) -> usize {
+        let (mut queue, mut closest) = (HEAP, 0);
+        for (lane, &end) in self.ends.iter().enumerate() {
+            // An empty lane ends at zero: better than the heap, and worse than any other.
+            if end <= deadline && (queue == HEAP || end > closest) {
+                (queue, closest) = (lane, end);
+            }
         }
-        slot.generation = slot.generation.wrapping_add(1);
-        slot.link = self.free;
-        self.free = index as u32;
+        queue
     }
 
+    /// Restores the invariants after a timer of the queue died or its first was taken: drops the
+    /// dead entries at both ends, and all there are if they are too many.
     #[inline]
-    fn is_dead(&self, entry: Entry) -> bool {
-        self.slots[entry.slot()].link == DEAD
-    }
-
-    /// Restores the invariants after a timer died or the top was taken: drops the dead entries at
-    /// the end (a timer that is soon withdrawn is mostly there) and at the top, and all of them if
-    /// they are too many.
-    #[inline]
-    fn settle(&mut self) {
-        while let Some(&last) = self.heap.last()
-            && self.is_dead(last)
-        {
-            self.heap.pop();
-            self.free_slot(last.slot());
+    fn settle(&mut self, queue: usize) {
+        match self.lanes.get_mut(queue) {
+            Some(lane) => {
+                while let Some(&last) = lane.back()
+                    && self.slots.free_dead(last)
+                {
+                    lane.pop_back();
+                }
+                self.ends[queue] = lane.back().map_or(0, |last| last.deadline);
+                while let Some(&first) = lane.front()
+                    && self.slots.free_dead(first)
+                {
+                    lane.pop_front();
+                }
+            }
+            None => {
+                while let Some(&last) = self.heap.last()
+                    && self.slots.free_dead(last)
+                {
+                    self.heap.pop();
+                }
+                while let Some(&first) = self.heap.first()
+                    && self.slots.free_dead(first)
+                {
+                    self.pop_heap();
+                }
+            }
         }
-        while let Some(&first) = self.heap.first()
-            && self.is_dead(first)
-        {
-            self.pop_first();
-        }
-        if self.dead > COMPACT_FROM && self.dead > self.heap.len() / 2 {
+        if self.slots.dead > COMPACT_FROM && self.slots.dead > self.slots.live {
             self.compact();
         }
     }
 
-    /// Takes the top off the heap, whatever it is.
-    fn pop_first(&mut self) {
-        let first = self.heap[0];
-        if let Some(last) = self.heap.pop()
-            && !self.heap.is_empty()
-        {
-            self.sift_down(0, last);
+    /// Gives the memory of a burst back once its last timer is gone.
+    #[inline]
+    fn trim(&mut self) {
+        if self.slots.live == 0 && self.slots.slots.len() > BURST {
+            self.start_anew();
         }
-        self.free_slot(first.slot());
     }
 
-    /// Throws all dead entries out and builds the heap anew.
+    #[cold]
+    fn start_anew(&mut self) {
+        // No timer is alive and each queue starts with a live one, so all queues are empty.
+        let latest = self.slots.slots.iter().map(|slot| slot.generation).max();
+        let fresh = latest.unwrap_or(0).wrapping_add(1);
+        *self = Timers::new();
+        self.slots.fresh = fresh;
+    }
+
+    /// Throws all dead entries out, and memory that a burst has left behind.
     #[cold]
     fn compact(&mut self) {
-        let mut heap = std::mem::take(&mut self.heap);
-        heap.retain(|&entry| {
-            let live = !self.is_dead(entry);
-            if !live {
-                self.free_slot(entry.slot());
-            }
-            live
-        });
-        heap.shrink_to(heap.len() * 4);
-        self.heap = heap;
-        if let Some(last_parent) = self.heap.len().checked_sub(2).map(|last| last / WIDTH) {
-            for place in (0..=last_parent).rev() {
-                self.sift_down(place, self.heap[place]);
-            }
+        for lane in &mut self.lanes {
+            lane.retain(|&entry| !self.slots.free_dead(entry));
+            lane.shrink_to(lane.len() * 4);
+        }
+        self.ends = self
+            .lanes
+            .each_ref()
+            .map(|lane| lane.back().map_or(0, |last| last.deadline));
+        self.heap.retain(|&entry| !self.slots.free_dead(entry));
+        self.heap.shrink_to(self.heap.len() * 4);
+        // Every node that has a child, from the last one up.
+        for place in (0..self.heap.len().saturating_add(WIDTH - 2) / WIDTH).rev() {
+            self.sift_down(place, self.heap[place]);
         }
     }
 
@@ -244,11 +375,27 @@ impl<T: Copy> Timers<T> {
     #[cold]
     fn renumber(&mut self) {
         self.compact();
-        self.heap.sort_unstable_by_key(|entry| entry.rank());
-        for (sequence, entry) in self.heap.iter_mut().enumerate() {
-            entry.order = (sequence as u64) << 32 | entry.slot() as u64;
+        let mut all = std::mem::take(&mut self.heap);
+        all.extend(self.lanes.iter_mut().flat_map(|lane| lane.drain(..)));
+        all.sort_unstable_by_key(|entry| entry.rank());
+        self.sequence = 0;
+        self.ends = [0; LANES];
+        for entry in all {
+            self.slots.slots[entry.slot()].link = LIVE;
+            let entry = Entry::new(entry.deadline, self.sequence, entry.slot() as u32);
+            self.lanes[0].push_back(entry);
+            self.ends[0] = entry.deadline;
+            self.sequence += 1;
         }
-        self.sequence = self.heap.len() as u32;
+    }
+
+    /// Takes the top off the heap.
+    fn pop_heap(&mut self) {
+        if let Some(last) = self.heap.pop()
+            && !self.heap.is_empty()
+        {
+            self.sift_down(0, last);
+        }
     }
 
     /// Moves the entry at `place` up to where it belongs.
@@ -292,236 +439,5 @@ impl<T: Copy> Timers<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeMap;
-
-    /// The naive timers: a map ordered by deadline and sequence.
-    #[derive(Default)]
-    struct Model {
-        timers: BTreeMap<(u64, u64), u64>,
-        sequence: u64,
-    }
-
-    impl Model {
-        fn insert(&mut self, deadline: u64, value: u64) -> (u64, u64) {
-            self.sequence += 1;
-            self.timers.insert((deadline, self.sequence), value);
-            (deadline, self.sequence)
-        }
-
-        fn pop_due(&mut self, now: u64) -> Option<u64> {
-            let first = self.timers.first_entry()?;
-            (first.key().0 <= now).then(|| first.remove())
-        }
-    }
-
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, limit: u64) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0 % limit
-        }
-    }
-
-    fn check(timers: &Timers<u64>) {
-        for (place, entry) in timers.heap.iter().enumerate().skip(1) {
-            assert!(
-                timers.heap[(place - 1) / WIDTH].rank() < entry.rank(),
-                "heap order"
-            );
-        }
-        assert!(
-            timers
-                .heap
-                .first()
-                .is_none_or(|&first| !timers.is_dead(first)),
-            "dead top"
-        );
-        let dead = timers.slots.iter().filter(|slot| slot.link == DEAD).count();
-        let live = timers.slots.iter().filter(|slot| slot.link == LIVE).count();
-        assert_eq!((dead, live), (timers.dead, timers.len()));
-        assert_eq!(dead + live, timers.heap.len());
-        assert!(dead <= COMPACT_FROM || dead <= timers.heap.len() / 2);
-    }
-
-    /// `spread` of the deadlines, and how often of ten each operation is an insertion.
-    fn against_the_model(seed: u64, spread: u64, inserts: u64, start: u32) {
-        let mut random = Random(seed);
-        let mut timers = Timers::new();
-        timers.sequence = start;
-        let mut model = Model::default();
-        let mut keys = Vec::new();
-        let mut now = 0;
-        for step in 0..20_000u64 {
-            match random.below(10) {
-                roll if roll < inserts => {
-                    let deadline = now + random.below(spread);
-                    keys.push((timers.insert(deadline, step), model.insert(deadline, step)));
-                }
-                roll if roll < 9 && !keys.is_empty() => {
-                    // Old keys are tried again at times: they must name nothing.
-                    let at = random.below(keys.len() as u64) as usize;
-                    let (key, twin) = keys[at];
-                    assert_eq!(
-                        timers.remove(key),
-                        model.timers.remove(&twin),
-                        "seed {seed}"
-                    );
-                    if random.below(4) != 0 {
-                        keys.swap_remove(at);
-                    }
-                }
-                _ => {
-                    now += random.below(spread / 4 + 1);
-                    for _ in 0..random.below(20) {
-                        assert_eq!(timers.pop_due(now), model.pop_due(now), "seed {seed}");
-                    }
-                }
-            }
-            assert_eq!(timers.len(), model.timers.len());
-            assert_eq!(timers.is_empty(), model.timers.is_empty());
-            assert_eq!(
-                timers.next_deadline(),
-                model.timers.keys().next().map(|key| key.0)
-            );
-            if step % 64 == 0 {
-                check(&timers);
-            }
-        }
-        while let Some(value) = model.pop_due(u64::MAX) {
-            assert_eq!(timers.pop_due(u64::MAX), Some(value), "seed {seed}");
-        }
-        assert_eq!(timers.pop_due(u64::MAX), None);
-        check(&timers);
-    }
-
-    #[test]
-    fn random_use_agrees_with_a_naive_model() {
-        for seed in 1..6 {
-            against_the_model(seed, 1_000_000, 5, 0);
-            against_the_model(seed, 5, 5, 0);
-            against_the_model(seed, 1_000, 7, 0);
-            against_the_model(seed, 1_000, 2, 0);
-        }
-    }
-
-    #[test]
-    fn the_sequence_never_wraps() {
-        against_the_model(9, 5, 5, u32::MAX - 1_000);
-        against_the_model(10, 1_000, 5, u32::MAX - 3_000);
-    }
-
-    #[test]
-    fn equal_deadlines_fire_in_the_order_they_were_set() {
-        let mut timers = Timers::new();
-        for value in 0..1_000 {
-            timers.insert(42, value);
-        }
-        assert_eq!(timers.pop_due(41), None);
-        for value in 0..1_000 {
-            assert_eq!(timers.pop_due(42), Some(value));
-        }
-    }
-
-    #[test]
-    fn an_old_key_names_nothing() {
-        let mut timers = Timers::new();
-        let first = timers.insert(1, 'a');
-        assert_eq!(timers.pop_due(1), Some('a'));
-        let second = timers.insert(2, 'b');
-        assert_eq!(timers.remove(first), None);
-        assert_eq!(timers.remove(second), Some('b'));
-        assert_eq!(timers.remove(second), None);
-        assert!(timers.is_empty());
-    }
-
-    #[test]
-    fn withdrawn_timers_do_not_pile_up() {
-        let mut timers = Timers::new();
-        timers.insert(1_000_000, 0);
-        for deadline in 0..100_000 {
-            let key = timers.insert(500_000 - deadline % 1_000, deadline);
-            timers.insert(2_000_000, deadline);
-            timers.remove(key);
-            if deadline % 8 == 0 {
-                timers.pop_due(deadline);
-            }
-        }
-        check(&timers);
-        let mut timers = Timers::new();
-        for deadline in (0..100_000).rev() {
-            let key = timers.insert(deadline, 0);
-            timers.remove(key);
-        }
-        assert_eq!((timers.heap.len(), timers.slots.len()), (0, 1));
-    }
-
-    #[test]
-    fn a_million_take_at_most_forty_bytes_each() {
-        let mut random = Random(7);
-        let mut timers = Timers::new();
-        for value in 0..1_000_000usize {
-            timers.insert(random.below(1 << 40), value);
-        }
-        let bytes = timers.heap.capacity() * size_of::<Entry>()
-            + timers.slots.capacity() * size_of::<Slot<usize>>();
-        assert!(bytes <= 40_000_000, "{bytes}");
-    }
-
-    /// Run by hand: `cargo test --release timers_speed -- --ignored --nocapture`.
-    #[test]
-    #[ignore = "a measurement"]
-    fn timers_speed() {
-        for population in [0u64, 1, 100, 10_000, 1_000_000] {
-            for far in [true, false] {
-                let mut random = Random(11);
-                let mut timers = Timers::new();
-                for value in 0..population {
-                    timers.insert(random.below(1 << 40), value);
-                }
-                let start = std::time::Instant::now();
-                const PAIRS: u64 = 10_000_000;
-                for pair in 0..PAIRS {
-                    let deadline = if far {
-                        (1 << 40) + pair
-                    } else {
-                        random.below(1 << 40)
-                    };
-                    let key = timers.insert(deadline, pair);
-                    assert!(timers.remove(std::hint::black_box(key)).is_some());
-                }
-                let nanos = start.elapsed().as_nanos() as f64 / PAIRS as f64;
-                let kind = if far { "later than all" } else { "random" };
-                println!("insert + remove, {population:>8} set, {kind:>14}: {nanos:.1} ns");
-            }
-        }
-        for population in [100usize, 10_000, 1_000_000] {
-            let mut timers = Timers::new();
-            let mut keys = std::collections::VecDeque::new();
-            for deadline in 0..population as u64 {
-                keys.push_back(timers.insert(deadline, deadline));
-            }
-            let start = std::time::Instant::now();
-            const PAIRS: u64 = 10_000_000;
-            for pair in 0..PAIRS {
-                timers.remove(keys.pop_front().unwrap());
-                keys.push_back(timers.insert(population as u64 + pair, pair));
-            }
-            let nanos = start.elapsed().as_nanos() as f64 / PAIRS as f64;
-            println!("remove oldest + insert newest, {population:>8} set: {nanos:.1} ns");
-            let start = std::time::Instant::now();
-            let mut fired = 0u64;
-            while timers.pop_due(u64::MAX).is_some() {
-                fired += 1;
-            }
-            println!(
-                "  fire: {:.1} ns",
-                start.elapsed().as_nanos() as f64 / fired as f64
-            );
-        }
-    }
-}
+#[path = "timers_tests.rs"]
+mod tests;

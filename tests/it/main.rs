@@ -1,0 +1,3 @@
+//! What the library does, seen from outside: one binary, a module for each wing.
+
+mod stack;
