@@ -8,7 +8,6 @@ use std::thread;
 use crate::driver::blocking_pool::on_pool_thread;
 use crate::scheduler::current;
 use crate::scheduler::park::{self, Wait};
-use crate::scheduler::shared::Shared;
 
 /// Where a job leaves what it came to, and the waker of who waits for it.
 struct Desk<T> {
@@ -50,41 +49,34 @@ where
     T: Send + 'static,
 {
     let shared = current::with_processor(|here| here.map(|here| here.shared.clone()));
-    let Some(shared) = shared.filter(|_| !on_pool_thread()) else { return f() };
-    let desk = Arc::new(Mutex::new(Desk { outcome: None, waker: None }));
-    // The job goes to the pool in a slot, so that it can be had back when the pool takes none.
-    let slot = Arc::new(Mutex::new(Some(f)));
+    let Some(shared) = shared.filter(|_| !on_pool_thread()) else {
+        return f();
+    };
+    let desk = Arc::new(Mutex::new(Desk {
+        outcome: None,
+        waker: None,
+    }));
     let job = {
-        let (desk, slot, shared) = (desk.clone(), slot.clone(), shared.clone());
+        let (desk, shared) = (desk.clone(), shared.clone());
         move || {
-            if let Some(f) = lock(&slot).take() {
-                finish(&desk, catch_unwind(AssertUnwindSafe(f)));
-            }
+            finish(&desk, catch_unwind(AssertUnwindSafe(f)));
             // After the wake: until now the runtime was not at a standstill.
             shared.outside_ended();
         }
     };
     shared.outside_began();
-    if submit(&shared, Box::new(job)) {
-        return collect(&desk);
+    if let Err(refused) = shared.blocking.submit(Box::new(job)) {
+        log::warn!(
+            "a blocking job runs on its worker, which waits for it: {}",
+            refused.reason
+        );
+        (refused.job)();
     }
-    let f = lock(&slot).take().expect("a job that was refused has not run");
-    shared.outside_ended();
-    f()
+    collect(&desk)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn submit(shared: &Shared, job: Box<dyn FnOnce() + Send>) -> bool {
-    match shared.blocking.submit(job) {
-        Ok(()) => true,
-        Err(error) => {
-            log::warn!("a blocking job runs on its worker, which waits for it: {error}");
-            false
-        }
-    }
 }
 
 fn finish<T>(desk: &Mutex<Desk<T>>, outcome: thread::Result<T>) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::Clock;
-use crate::driver::blocking_pool::BlockingPool;
+use crate::driver::blocking_pool::{self, BlockingPool};
 use crate::driver::reactor::Reactor;
 use crate::scheduler::config::{Config, OnDeadlock};
 use crate::scheduler::deque;
@@ -184,12 +184,19 @@ impl Builder {
             return Err(invalid(format!("{workers} workers: it must be 1 to 4096")));
         }
         if self.is_virtual && workers != 1 {
-            return Err(invalid(format!("a virtual clock needs exactly one worker, not {workers}")));
+            return Err(invalid(format!(
+                "a virtual clock needs exactly one worker, not {workers}"
+            )));
         }
         Ok(Config {
             workers,
-            stack_size: StackSize::new(self.stack_size).map_err(|error| invalid(error.to_string()))?,
-            clock: if self.is_virtual { Clock::new_virtual() } else { Clock::real() },
+            stack_size: StackSize::new(self.stack_size)
+                .map_err(|error| invalid(error.to_string()))?,
+            clock: if self.is_virtual {
+                Clock::new_virtual()
+            } else {
+                Clock::real()
+            },
             on_deadlock: self.on_deadlock,
             is_closed_world: self.is_closed_world,
             grace: self.grace,
@@ -216,22 +223,39 @@ impl Builder {
                 stealers.push(stealer);
                 fresh
             };
-            berths.push(Berth { index, reactor, fresh, mailbox });
+            berths.push(Berth {
+                index,
+                reactor,
+                fresh,
+                mailbox,
+            });
         }
         let mailboxes = berths.iter().map(|berth| berth.mailbox.clone()).collect();
-        let blocking = BlockingPool::new(config.blocking_threads);
+        let blocking = BlockingPool::new(blocking_pool::Config {
+            max_threads: config.blocking_threads,
+            ..blocking_pool::Config::default()
+        });
         let shared = Shared::new(config, sleepers, mailboxes, stealers.into(), blocking);
-        Ok(Parts { shared: Arc::new(shared), berths })
+        Ok(Parts {
+            shared: Arc::new(shared),
+            berths,
+        })
     }
 }
 
 /// `GREENLOOM_WORKERS`, or what affinity and cgroup leave us.
 fn default_workers() -> io::Result<usize> {
     match std::env::var("GREENLOOM_WORKERS") {
-        Ok(text) => text.trim().parse().ok().filter(|&workers| workers > 0).ok_or_else(|| {
-            let text = format!("GREENLOOM_WORKERS is {text:?}: it must be a number from 1 to 4096");
-            io::Error::new(io::ErrorKind::InvalidInput, text)
-        }),
+        Ok(text) => text
+            .trim()
+            .parse()
+            .ok()
+            .filter(|&workers| workers > 0)
+            .ok_or_else(|| {
+                let text =
+                    format!("GREENLOOM_WORKERS is {text:?}: it must be a number from 1 to 4096");
+                io::Error::new(io::ErrorKind::InvalidInput, text)
+            }),
         Err(_) => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
     }
 }

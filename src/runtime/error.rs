@@ -25,7 +25,10 @@ impl fmt::Display for SpawnError {
         match self {
             SpawnError::Stopping => f.write_str("the runtime is stopping and takes no new tasks"),
             SpawnError::Full { limit } => {
-                write!(f, "the runtime's limit of {limit} live tasks is reached; raise Builder::task_limit")
+                write!(
+                    f,
+                    "the runtime's limit of {limit} live tasks is reached; raise Builder::task_limit"
+                )
             }
             SpawnError::NoWorker => {
                 f.write_str("spawn_local outside of a task: call it inside run or block_on")
@@ -64,9 +67,10 @@ impl fmt::Debug for RunError {
         match self {
             RunError::Nested => f.write_str("Nested"),
             RunError::Io(error) => f.debug_tuple("Io").field(error).finish(),
-            RunError::Panicked(payload) => {
-                f.debug_tuple("Panicked").field(&panic_text(payload.as_ref())).finish()
-            }
+            RunError::Panicked(payload) => f
+                .debug_tuple("Panicked")
+                .field(&panic_text(payload.as_ref()))
+                .finish(),
             RunError::Cancelled => f.write_str("Cancelled"),
         }
     }
@@ -75,12 +79,20 @@ impl fmt::Debug for RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RunError::Nested => f.write_str("run or block_on inside of a task: join the task instead"),
+            RunError::Nested => {
+                f.write_str("run or block_on inside of a task: join the task instead")
+            }
             RunError::Io(error) => write!(f, "the runtime could not be built: {error}"),
             RunError::Panicked(payload) => {
-                write!(f, "the main task panicked: {}", panic_text(payload.as_ref()))
+                write!(
+                    f,
+                    "the main task panicked: {}",
+                    panic_text(payload.as_ref())
+                )
             }
-            RunError::Cancelled => f.write_str("the main task was cancelled: the runtime was stopped"),
+            RunError::Cancelled => {
+                f.write_str("the main task was cancelled: the runtime was stopped")
+            }
         }
     }
 }

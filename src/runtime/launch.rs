@@ -41,7 +41,11 @@ where
         let local = processor.filter(|processor| Arc::ptr_eq(&processor.shared, shared));
         if local.is_none() && (spec.pinned || shared.is_stopping()) {
             shared.dismiss();
-            return Err(if spec.pinned { SpawnError::NoWorker } else { SpawnError::Stopping });
+            return Err(if spec.pinned {
+                SpawnError::NoWorker
+            } else {
+                SpawnError::Stopping
+            });
         }
         // SAFETY: the caller's promises.
         let (queued, joiner) = unsafe { new_task(TaskId::next(), spec, closure, farewell) };

@@ -131,7 +131,10 @@ where
 }
 
 /// Starts a thread for each berth; stops those already started when one cannot be had.
-fn start_workers(shared: &Arc<Shared>, berths: Vec<Berth>) -> io::Result<Vec<thread::JoinHandle<()>>> {
+fn start_workers(
+    shared: &Arc<Shared>,
+    berths: Vec<Berth>,
+) -> io::Result<Vec<thread::JoinHandle<()>>> {
     let mut threads = Vec::with_capacity(berths.len());
     for berth in berths {
         let name = format!("{}-{}", shared.config.thread_name, berth.index);
@@ -145,7 +148,9 @@ fn start_workers(shared: &Arc<Shared>, berths: Vec<Berth>) -> io::Result<Vec<thr
             Err(error) => {
                 shared.stop();
                 join_all(threads);
-                let text = format!("a worker thread could not be started ({error}); ask for fewer workers");
+                let text = format!(
+                    "a worker thread could not be started ({error}); ask for fewer workers"
+                );
                 return Err(io::Error::new(error.kind(), text));
             }
         }

@@ -38,13 +38,19 @@ pub(crate) struct Scopes {
 
 impl Scopes {
     pub(crate) const fn new() -> Self {
-        Scopes { entries: Vec::new(), next_id: 0 }
+        Scopes {
+            entries: Vec::new(),
+            next_id: 0,
+        }
     }
 
     /// Enters a scope that is cancelled at `at`; returns its number.
     pub(crate) fn push_deadline(&mut self, at: Deadline) -> u64 {
         self.next_id += 1;
-        self.entries.push(Entry::Deadline { id: self.next_id, at });
+        self.entries.push(Entry::Deadline {
+            id: self.next_id,
+            at,
+        });
         self.next_id
     }
 
@@ -62,8 +68,14 @@ impl Scopes {
 
     /// The entries that no shield covers, and whether there is no shield at all.
     fn open(&self) -> (&[Entry], bool) {
-        let shield = self.entries.iter().rposition(|entry| matches!(entry, Entry::Shield));
-        (&self.entries[shield.map_or(0, |at| at + 1)..], shield.is_none())
+        let shield = self
+            .entries
+            .iter()
+            .rposition(|entry| matches!(entry, Entry::Shield));
+        (
+            &self.entries[shield.map_or(0, |at| at + 1)..],
+            shield.is_none(),
+        )
     }
 
     /// The earliest deadline that would be delivered here.

@@ -62,7 +62,10 @@ impl<'a> Enter<'a> {
     /// `None` when the thread runs a worker already.
     pub(crate) fn new(processor: &'a Processor) -> Option<Self> {
         HERE.with(|here| {
-            here.processor.get().is_null().then(|| here.processor.set(processor))?;
+            here.processor
+                .get()
+                .is_null()
+                .then(|| here.processor.set(processor))?;
             Some(Enter { processor })
         })
     }
@@ -86,7 +89,10 @@ pub(crate) struct Suspended {
 
 impl Suspended {
     /// Of a task that has not run yet.
-    pub(crate) const FRESH: Suspended = Suspended { local: ptr::null(), chain: Chain::EMPTY };
+    pub(crate) const FRESH: Suspended = Suspended {
+        local: ptr::null(),
+        chain: Chain::EMPTY,
+    };
 
     /// Runs `resume`, which switches to the task, with the task's pointers installed, and keeps what
     /// they are when it comes back.

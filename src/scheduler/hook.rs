@@ -24,7 +24,10 @@ pub(crate) fn install(has_note: bool) {
                 let task = &local.task;
                 HAS_NOTE.load(Ordering::Relaxed).then(|| match task.name() {
                     "" => format!("note: in task {}, spawned at {}", task.id, task.spec.place),
-                    name => format!("note: in task {} ({name}), spawned at {}", task.id, task.spec.place),
+                    name => format!(
+                        "note: in task {} ({name}), spawned at {}",
+                        task.id, task.spec.place
+                    ),
                 })
             });
             next(info);

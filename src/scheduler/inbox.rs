@@ -104,7 +104,10 @@ pub(crate) struct Address {
 impl Address {
     pub(crate) fn new(mailbox: Arc<Mailbox>) -> Self {
         let id = NEXT_WORKER.fetch_add(1, Ordering::Relaxed);
-        DIRECTORY.write().unwrap_or_else(PoisonError::into_inner).push((id, mailbox));
+        DIRECTORY
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((id, mailbox));
         Address { id }
     }
 }
@@ -120,7 +123,10 @@ impl Drop for Address {
 pub(crate) fn post(worker: u64, letter: Letter) {
     let mailbox = {
         let directory = DIRECTORY.read().unwrap_or_else(PoisonError::into_inner);
-        directory.iter().find(|(id, _)| *id == worker).map(|(_, mailbox)| mailbox.clone())
+        directory
+            .iter()
+            .find(|(id, _)| *id == worker)
+            .map(|(_, mailbox)| mailbox.clone())
     };
     // The letter of a worker that is gone is dropped here, outside the lock.
     if let Some(mailbox) = mailbox {

@@ -87,7 +87,11 @@ impl Local {
         self.deliver(processor);
         // A scope's deadline that was shielded meanwhile, or thrown away by unwinding, is no time-out of
         // this wait.
-        if has_fired && wait.deadline <= scope_deadline { Wake::TimedOut } else { Wake::Woken }
+        if has_fired && wait.deadline <= scope_deadline {
+            Wake::TimedOut
+        } else {
+            Wake::Woken
+        }
     }
 
     /// Lets the others run, then goes on.
@@ -118,13 +122,7 @@ impl Local {
 
     /// Still parked, on this task's own stack: the one place that may look at what it waits for.
     #[cold]
-    fn obey(
-        &self,
-        order: Order,
-        wait: &Wait<'_>,
-        place: &'static Location<'static>,
-        since: Nanos,
-    ) {
+    fn obey(&self, order: Order, wait: &Wait<'_>, place: &'static Location<'static>, since: Nanos) {
         match order {
             Order::Describe(rows) => rows.push(Row::new(&self.task, wait, place, since)),
             Order::Deadlock(report) => {
@@ -177,7 +175,9 @@ impl Local {
             return None;
         }
         let is_cancelled = self.task.fate().is_cancelled();
-        self.scopes.borrow().due(is_cancelled, || processor.clock.now())
+        self.scopes
+            .borrow()
+            .due(is_cancelled, || processor.clock.now())
     }
 
     fn throw(&self, processor: &Processor, target: Target) -> ! {

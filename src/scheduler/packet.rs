@@ -85,7 +85,10 @@ impl<T> Seat<T> {
 /// A user's destructor may panic; that is the end of the value, not of the worker.
 fn drop_caught<V>(task: &TaskRef, value: V) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        log::error!("{:?}: a destructor panicked while its outcome was dropped", **task);
+        log::error!(
+            "{:?}: a destructor panicked while its outcome was dropped",
+            **task
+        );
         // The payload may be of a type whose own drop panics.
         std::mem::forget(payload);
     }
@@ -119,7 +122,11 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
 
 /// What a caught unwinding of a task's closure means.
 pub(crate) fn classify(payload: Box<dyn Any + Send>) -> Fault {
-    if payload.is::<Unwind>() { Fault::Cancelled } else { Fault::Panicked(payload) }
+    if payload.is::<Unwind>() {
+        Fault::Cancelled
+    } else {
+        Fault::Panicked(payload)
+    }
 }
 
 // SAFETY: `run` and `refuse` take the closure once, by the claim; `outcome` and `waker` follow the table
@@ -149,7 +156,10 @@ unsafe impl<F: FnOnce() -> T, T, E: Farewell> Body for Packet<F, T, E> {
         let closure = unsafe { (*self.closure.get()).take() };
         drop_caught(task, closure);
         // SAFETY: as in `run`.
-        unsafe { self.seat.conclude(task, Err(why.map_or(Fault::Cancelled, Fault::NoStack))) };
+        unsafe {
+            self.seat
+                .conclude(task, Err(why.map_or(Fault::Cancelled, Fault::NoStack)))
+        };
         self.farewell.say();
     }
 }
@@ -198,12 +208,27 @@ where
     F: FnOnce() -> T,
     E: Farewell,
 {
-    let seat = Seat { outcome: UnsafeCell::new(None), waker: UnsafeCell::new(None) };
-    let packet = Packet { seat, closure: UnsafeCell::new(Some(closure)), farewell };
+    let seat = Seat {
+        outcome: UnsafeCell::new(None),
+        waker: UnsafeCell::new(None),
+    };
+    let packet = Packet {
+        seat,
+        closure: UnsafeCell::new(Some(closure)),
+        farewell,
+    };
     let (queued, task) = TaskRef::new_pair(id, spec, packet);
     // SAFETY: that is the type it was just made with.
     let seat = NonNull::from(unsafe { &task.body::<Packet<F, T, E>>().seat });
-    (queued, Joiner { task, seat, is_announced: false, is_spent: false })
+    (
+        queued,
+        Joiner {
+            task,
+            seat,
+            is_announced: false,
+            is_spent: false,
+        },
+    )
 }
 
 impl<T> Joiner<T> {

@@ -26,7 +26,11 @@ pub(crate) struct Wait<'a> {
 
 impl<'a> Wait<'a> {
     pub(crate) fn new(reason: &'static str) -> Self {
-        Wait { reason, object: None, deadline: Deadline::NEVER }
+        Wait {
+            reason,
+            object: None,
+            deadline: Deadline::NEVER,
+        }
     }
 
     pub(crate) fn on(mut self, object: &'a dyn Describe) -> Self {

@@ -72,11 +72,19 @@ pub(crate) struct Collector {
 
 impl Collector {
     pub(crate) fn new(epoch: Epoch, judge: usize, workers: usize) -> Self {
-        Collector { epoch, judge, rows: Mutex::default(), awaited: Mutex::new(workers) }
+        Collector {
+            epoch,
+            judge,
+            rows: Mutex::default(),
+            awaited: Mutex::new(workers),
+        }
     }
 
     pub(crate) fn push(&self, row: Row) {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner).push(row);
+        self.rows
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(row);
     }
 
     /// One worker has answered; true for the last.
@@ -107,7 +115,11 @@ impl Row {
     fn write(&self, text: &mut String, now: Nanos) {
         use fmt::Write;
         let waited = Duration::from_nanos(now.saturating_sub(self.since));
-        let name = if self.name.is_empty() { "unnamed" } else { &self.name };
+        let name = if self.name.is_empty() {
+            "unnamed"
+        } else {
+            &self.name
+        };
         let object = if self.object.is_empty() { "" } else { " on " };
         // Writing to a String cannot fail.
         let _ = writeln!(

@@ -77,10 +77,15 @@ impl Shared {
     /// Makes room for one more task.
     #[inline]
     pub(crate) fn admit(&self) -> Result<(), Refused> {
-        let Some(limit) = self.config.task_limit else { return Ok(()) };
+        let Some(limit) = self.config.task_limit else {
+            return Ok(());
+        };
         // Relaxed: a count, and nothing is read by its leave.
         let grow = |live| (live < limit).then_some(live + 1);
-        match self.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow) {
+        match self
+            .live
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow)
+        {
             Ok(_) => Ok(()),
             Err(_) => Err(Refused::Full { limit }),
         }

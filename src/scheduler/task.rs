@@ -145,7 +145,10 @@ impl TaskRef {
         }
         // SAFETY: our vtable means that the data word came from `into_waker`.
         let task = unsafe { borrow(waker.data()) };
-        Some(BorrowedTask { task, of: PhantomData })
+        Some(BorrowedTask {
+            task,
+            of: PhantomData,
+        })
     }
 
     fn into_ptr(self) -> NonNull<Prefix> {
@@ -237,12 +240,8 @@ unsafe fn free<B: Body>(ptr: NonNull<Prefix>) {
     drop(unsafe { Box::from_raw(ptr.cast::<Allocation<B>>().as_ptr()) });
 }
 
-static WAKER: RawWakerVTable = RawWakerVTable::new(
-    waker_clone,
-    waker_wake,
-    waker_wake_by_ref,
-    waker_drop,
-);
+static WAKER: RawWakerVTable =
+    RawWakerVTable::new(waker_clone, waker_wake, waker_wake_by_ref, waker_drop);
 
 /// A task seen through somebody else's reference.
 pub(crate) struct BorrowedTask<'a> {
@@ -270,7 +269,14 @@ unsafe fn borrow(data: *const ()) -> ManuallyDrop<TaskRef> {
 unsafe fn waker_clone(data: *const ()) -> RawWaker {
     // SAFETY: RawWaker's contract hands us the live data word of a waker.
     let task = unsafe { borrow(data) };
-    RawWaker::new(TaskRef::clone(&task).into_ptr().as_ptr().cast_const().cast(), &WAKER)
+    RawWaker::new(
+        TaskRef::clone(&task)
+            .into_ptr()
+            .as_ptr()
+            .cast_const()
+            .cast(),
+        &WAKER,
+    )
 }
 
 unsafe fn waker_wake(data: *const ()) {

@@ -34,7 +34,9 @@ thread_local! {
 
 /// `None` while the thread's locals are being destroyed.
 fn parker() -> Option<Arc<Parker>> {
-    PARKER.try_with(|parker| parker.get_or_init(Arc::default).clone()).ok()
+    PARKER
+        .try_with(|parker| parker.get_or_init(Arc::default).clone())
+        .ok()
 }
 
 /// This thread's waker.
@@ -51,14 +53,27 @@ pub(crate) fn park(deadline: Deadline) -> Wake {
     let Some(parker) = parker() else {
         // In the thread's last moments nobody can wake it: look again soon.
         let nap = remaining(deadline).map_or(NAP, |left| left.min(NAP));
-        #[expect(clippy::disallowed_methods, reason = "a plain thread, and no parker is left")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a plain thread, and no parker is left"
+        )]
         std::thread::sleep(nap);
-        return if remaining(deadline) == Some(Duration::ZERO) { Wake::TimedOut } else { Wake::Woken };
+        return if remaining(deadline) == Some(Duration::ZERO) {
+            Wake::TimedOut
+        } else {
+            Wake::Woken
+        };
     };
-    let mut is_woken = parker.is_woken.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut is_woken = parker
+        .is_woken
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     while !*is_woken {
         let Some(left) = remaining(deadline) else {
-            is_woken = parker.condvar.wait(is_woken).unwrap_or_else(PoisonError::into_inner);
+            is_woken = parker
+                .condvar
+                .wait(is_woken)
+                .unwrap_or_else(PoisonError::into_inner);
             continue;
         };
         if left.is_zero() {

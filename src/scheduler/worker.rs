@@ -22,8 +22,8 @@ use super::local::{Local, YIELD};
 use super::processor::{Processor, START, START_PINNED};
 use super::shared::Shared;
 use super::sleep::{Commit, Epoch, Hope, Risen};
-use super::task::TaskRef;
 use super::standstill::Verdict;
+use super::task::TaskRef;
 use super::{packet, wake};
 
 /// Resumptions between two looks at the outside world.
@@ -73,12 +73,29 @@ pub(super) struct Worker<'p> {
 /// # Errors
 ///
 /// Gives everything back when the thread runs a worker already.
-pub(crate) fn run(berth: Berth, shared: Arc<Shared>, first: Option<TaskRef>) -> Result<(), NestedRun> {
-    let Berth { index, reactor, fresh, mailbox } = berth;
+pub(crate) fn run(
+    berth: Berth,
+    shared: Arc<Shared>,
+    first: Option<TaskRef>,
+) -> Result<(), NestedRun> {
+    let Berth {
+        index,
+        reactor,
+        fresh,
+        mailbox,
+    } = berth;
     overflow::install();
     let address = Address::new(mailbox.clone());
-    let processor = Processor::new(address.id, index, shared.clone(), reactor.shared().clone(), fresh);
-    let Some(_entered) = Enter::new(&processor) else { return Err(NestedRun) };
+    let processor = Processor::new(
+        address.id,
+        index,
+        shared.clone(),
+        reactor.shared().clone(),
+        fresh,
+    );
+    let Some(_entered) = Enter::new(&processor) else {
+        return Err(NestedRun);
+    };
     // A barrier: no suspend or switch in here reaches a coroutine below this loop.
     let outer = ambient::exchange(Chain::EMPTY);
     shared.own_threads.fetch_add(1, Ordering::Relaxed);
@@ -221,7 +238,10 @@ impl Worker<'_> {
             current::run_task(&local);
             local.task.finish();
         });
-        entry.insert(Started { coroutine, suspended: Suspended::FRESH });
+        entry.insert(Started {
+            coroutine,
+            suspended: Suspended::FRESH,
+        });
         self.resume(key);
     }
 
@@ -290,10 +310,16 @@ impl Worker<'_> {
     }
 
     fn wake_key(&self, key: u32) {
-        let after = self.tasks.get(key as usize).map_or(AfterWake::Nothing, |started| {
-            let wake = |local: Option<&Local>| local.map(|local| local.task.wake());
-            started.suspended.inspect(wake).unwrap_or(AfterWake::Nothing)
-        });
+        let after = self
+            .tasks
+            .get(key as usize)
+            .map_or(AfterWake::Nothing, |started| {
+                let wake = |local: Option<&Local>| local.map(|local| local.task.wake());
+                started
+                    .suspended
+                    .inspect(wake)
+                    .unwrap_or(AfterWake::Nothing)
+            });
         if after == AfterWake::Enqueue {
             self.processor.enqueue(key);
         }
@@ -318,7 +344,9 @@ impl Worker<'_> {
         }
         shared.sleepers.start_search(self.processor.index);
         let had = self.processor.fresh.len();
-        let Some(task) = shared.steal(self.processor) else { return false };
+        let Some(task) = shared.steal(self.processor) else {
+            return false;
+        };
         for _ in had..self.processor.fresh.len() {
             self.processor.enqueue(START);
         }
@@ -337,7 +365,10 @@ impl Worker<'_> {
         }
         if let Err(error) = self.reactor.turn(until) {
             // Out of memory for the kernel's list, or a broken descriptor: nothing that waiting mends.
-            panic!("the poll of worker {} failed: {error}", self.processor.index);
+            panic!(
+                "the poll of worker {} failed: {error}",
+                self.processor.index
+            );
         }
     }
 
@@ -353,7 +384,11 @@ impl Worker<'_> {
             return;
         }
         let is_waiting = processor.has_timers() || processor.reactor.waiting() > 0;
-        let hope = if is_waiting { Hope::Hopeful } else { Hope::Hopeless };
+        let hope = if is_waiting {
+            Hope::Hopeful
+        } else {
+            Hope::Hopeless
+        };
         let look = || shared.is_quiet();
         let (limit, alert) = match shared.sleepers.commit_sleep(processor.index, hope, look) {
             Commit::Woken => return,
@@ -413,7 +448,9 @@ impl Worker<'_> {
         if !self.processor.is_idle() || self.processor.shared.has_injected() {
             return true;
         }
-        let Some(deadline) = self.processor.next_deadline() else { return false };
+        let Some(deadline) = self.processor.next_deadline() else {
+            return false;
+        };
         if self.processor.shared.sleepers.has_outside() {
             return false;
         }

@@ -69,9 +69,7 @@ pub fn no_park<T>(f: impl FnOnce() -> T) -> T {
 ///
 /// False inside [`shield`], while the task unwinds, and on plain threads.
 pub fn is_cancelled() -> bool {
-    current::with_task(|task| {
-        task.is_some_and(|(processor, local)| local.due(processor).is_some())
-    })
+    current::with_task(|task| task.is_some_and(|(processor, local)| local.due(processor).is_some()))
 }
 
 /// Unwinds here if a cancellation or a time-out is due, and does nothing otherwise.
@@ -111,7 +109,9 @@ pub(crate) struct Expired;
 pub(crate) fn until<T>(deadline: Deadline, f: impl FnOnce() -> T) -> Result<T, Expired> {
     let _pin = ambient::forbid_suspend("timeout");
     let entered = current::with_task(|task| {
-        task.map(|(processor, local)| (local.is_unwinding(processor), local.push_deadline(deadline)))
+        task.map(|(processor, local)| {
+            (local.is_unwinding(processor), local.push_deadline(deadline))
+        })
     });
     let Some((was_unwinding, id)) = entered else {
         // A plain thread has nothing to unwind it with: the caller's waits go on to their end.

@@ -65,9 +65,10 @@ impl From<Fault> for JoinError {
 impl fmt::Debug for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            JoinError::Panicked(payload) => {
-                f.debug_tuple("Panicked").field(&panic_text(payload.as_ref())).finish()
-            }
+            JoinError::Panicked(payload) => f
+                .debug_tuple("Panicked")
+                .field(&panic_text(payload.as_ref()))
+                .finish(),
             JoinError::Cancelled => f.write_str("Cancelled"),
             JoinError::NoStack(error) => f.debug_tuple("NoStack").field(error).finish(),
             JoinError::Itself => f.write_str("Itself"),
@@ -122,7 +123,10 @@ impl<T> JoinHandle<T> {
     }
 
     fn take(&mut self) -> Result<T, JoinError> {
-        let outcome = self.joiner.take().expect("a JoinHandle polled after it gave its outcome");
+        let outcome = self
+            .joiner
+            .take()
+            .expect("a JoinHandle polled after it gave its outcome");
         outcome.map_err(JoinError::from)
     }
 
@@ -181,7 +185,11 @@ impl<T> JoinHandle<T> {
         if self.is_own() {
             return Ok(Err(JoinError::Itself));
         }
-        if self.joiner.wait(park::deadline(timeout)) { Ok(self.take()) } else { Err(self) }
+        if self.joiner.wait(park::deadline(timeout)) {
+            Ok(self.take())
+        } else {
+            Err(self)
+        }
     }
 
     /// Whether the task has ended, so that `join` returns at once.

@@ -14,14 +14,14 @@ use slab::Slab;
 use crate::base::clock::Deadline;
 use crate::coroutine::ambient;
 use crate::runtime::{global, launch_unchecked};
+use crate::scheduler::cancel::Unwind;
+use crate::scheduler::current;
 use crate::scheduler::header::{Spec, TaskId};
 use crate::scheduler::local::Local;
-use crate::scheduler::cancel::Unwind;
 use crate::scheduler::packet::{self, Farewell, Fault, Joiner};
 use crate::scheduler::park::{self, Wait};
 use crate::scheduler::shared::Shared;
 use crate::scheduler::task::TaskRef;
-use crate::scheduler::current;
 
 use super::join::JoinError;
 use super::this::Task;
@@ -37,7 +37,9 @@ pub struct Scope<'scope, 'env: 'scope> {
 
 impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scope").field("children", &self.state.lock().children.len()).finish()
+        f.debug_struct("Scope")
+            .field("children", &self.state.lock().children.len())
+            .finish()
     }
 }
 
@@ -68,7 +70,11 @@ impl State {
         let children: Vec<TaskRef> = {
             let mut inner = self.lock();
             inner.is_cancelled = true;
-            inner.children.iter().filter_map(|(_, child)| child.clone()).collect()
+            inner
+                .children
+                .iter()
+                .filter_map(|(_, child)| child.clone())
+                .collect()
         };
         for child in &children {
             packet::cancel(child);
@@ -87,7 +93,11 @@ impl Farewell for Leave {
         let parent = {
             let mut inner = self.state.lock();
             let _child = inner.children.try_remove(self.key);
-            if inner.children.is_empty() { inner.parent.take() } else { None }
+            if inner.children.is_empty() {
+                inner.parent.take()
+            } else {
+                None
+            }
         };
         if let Some(parent) = parent {
             parent.wake();
@@ -171,7 +181,10 @@ where
         Err(payload) => rethrow(payload),
         Ok(value) => {
             let unjoined = scope.state.lock().unjoined_panics;
-            assert!(unjoined == 0, "a scoped task panicked, and nobody joined it");
+            assert!(
+                unjoined == 0,
+                "a scoped task panicked, and nobody joined it"
+            );
             value
         }
     }
@@ -243,7 +256,10 @@ impl<'scope> Scope<'scope, '_> {
                 rethrow(payload)
             })
         };
-        let leave = Leave { state: self.state.clone(), key };
+        let leave = Leave {
+            state: self.state.clone(),
+            key,
+        };
         // SAFETY: `f` and its value may borrow for 'scope, which lasts until `scope` returns, and that is
         // after every child's farewell: `children` holds the key from before the launch until then.
         let launched = unsafe { launch_unchecked(&self.runtime, spec, body, leave) };
@@ -261,7 +277,11 @@ impl<'scope> Scope<'scope, '_> {
         if is_cancelled {
             joiner.cancel();
         }
-        Ok(ScopedJoinHandle { joiner, state: self.state.clone(), scope: PhantomData })
+        Ok(ScopedJoinHandle {
+            joiner,
+            state: self.state.clone(),
+            scope: PhantomData,
+        })
     }
 
     /// Asks every task of the scope to end, and those that are spawned after this.
@@ -325,7 +345,9 @@ pub struct ScopedJoinHandle<'scope, T> {
 
 impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ScopedJoinHandle").field(&self.joiner).finish()
+        f.debug_tuple("ScopedJoinHandle")
+            .field(&self.joiner)
+            .finish()
     }
 }
 
@@ -342,7 +364,10 @@ impl<T> ScopedJoinHandle<'_, T> {
     }
 
     fn take(&mut self) -> Result<T, JoinError> {
-        let outcome = self.joiner.take().expect("a task whose end was waited for has an outcome");
+        let outcome = self
+            .joiner
+            .take()
+            .expect("a task whose end was waited for has an outcome");
         if let Err(Fault::Panicked(_)) = outcome {
             self.state.lock().unjoined_panics -= 1;
         }

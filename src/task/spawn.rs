@@ -94,7 +94,12 @@ impl Builder {
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?,
         };
         let name = self.name.map(String::into_boxed_str);
-        Ok(Spec { name, stack_size, place, pinned: false })
+        Ok(Spec {
+            name,
+            stack_size,
+            place,
+            pinned: false,
+        })
     }
 
     pub(crate) fn spawn_on<F, T>(
@@ -151,7 +156,12 @@ where
     let place = Location::caller();
     let launched = current::with_processor(|processor| {
         let shared = &processor?.shared;
-        let spec = Spec { name: None, stack_size: shared.config.stack_size, place, pinned: false };
+        let spec = Spec {
+            name: None,
+            stack_size: shared.config.stack_size,
+            place,
+            pinned: false,
+        };
         Some((shared.clone(), spec))
     });
     let launched = match launched {
@@ -198,7 +208,9 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    Builder::new().spawn_local(f).unwrap_or_else(|error| panic!("spawn_local: {error}"))
+    Builder::new()
+        .spawn_local(f)
+        .unwrap_or_else(|error| panic!("spawn_local: {error}"))
 }
 
 /// Spawns a task that sleeps for `delay` before it runs `f`; cancelled before that, it never runs it.

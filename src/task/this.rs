@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::base::clock::Deadline;
+use crate::scheduler::current as here;
 use crate::scheduler::header::TaskId;
 use crate::scheduler::packet;
 use crate::scheduler::park::{self as door, Wait, Wake};
 use crate::scheduler::task::TaskRef;
-use crate::scheduler::current as here;
 
 /// A task, to be named, compared or unparked.
 #[derive(Clone, Debug)]
