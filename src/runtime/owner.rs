@@ -90,7 +90,7 @@ impl Farewell for StopAll {
 
 fn spec_of_main(shared: &Shared, place: &'static Location<'static>) -> Spec {
     Spec {
-        name: Some("main".into()),
+        name: Some(Box::new("main".to_owned())),
         stack_size: shared.config.stack_size,
         place,
         pinned: true,

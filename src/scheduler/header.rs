@@ -46,9 +46,11 @@ impl std::fmt::Display for TaskId {
 /// What a spawner says of a task before it exists.
 #[derive(Debug)]
 pub(crate) struct Spec {
-    pub(crate) name: Option<Box<str>>,
-    pub(crate) stack_size: StackSize,
+    /// Boxed twice, so that the many tasks without a name spend one word on it.
+    #[expect(clippy::box_collection, reason = "one word where there is no name")]
+    pub(crate) name: Option<Box<String>>,
     pub(crate) place: &'static Location<'static>,
+    pub(crate) stack_size: StackSize,
     /// Runs only on the worker that made it: its closure need not be `Send`.
     pub(crate) pinned: bool,
 }
@@ -157,7 +159,7 @@ impl Header {
 
     /// The name, or an empty string.
     pub(crate) fn name(&self) -> &str {
-        self.spec.name.as_deref().unwrap_or("")
+        self.spec.name.as_ref().map_or("", |name| name.as_str())
     }
 
     /// Acquire: who sees `COMPLETE` sees the outcome as well.

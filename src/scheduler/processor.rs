@@ -23,6 +23,9 @@ pub(crate) const START: u32 = u32::MAX;
 pub(crate) const START_PINNED: u32 = u32::MAX - 1;
 const NOBODY: u32 = u32::MAX - 2;
 
+/// Fewer dead entries than this are not worth a sweep.
+const MANY_DEAD: usize = 64;
+
 /// Lives on the stack of the worker's loop; `!Send`, and so is everything in it that tasks reach.
 pub(crate) struct Processor {
     /// Unique in the process.
@@ -45,6 +48,8 @@ pub(crate) struct Processor {
     timers: RefCell<Timers<u32>>,
     /// The time when the driver was last looked at: good enough for reports, free of a clock read.
     tick: Cell<Nanos>,
+    /// Entries of `fresh` whose tasks were handed over to their joiners, about.
+    dead: Cell<usize>,
     /// How many tasks of this worker are suspended in the midst of their unwinding.
     pub(crate) mid_unwind: Cell<u32>,
 }
@@ -83,6 +88,7 @@ impl Processor {
             next: Cell::new(NOBODY),
             timers: RefCell::new(Timers::new()),
             tick,
+            dead: Cell::new(0),
             // A loop that is entered while its thread unwinds would otherwise take every task for
             // unwinding.
             mid_unwind: Cell::new(u32::from(std::thread::panicking())),
@@ -138,6 +144,45 @@ impl Processor {
     pub(crate) fn hand_over(&self, task: TaskRef) {
         task.settle(self.id);
         self.handoff.set(Some(task));
+        let dead = self.dead.get() + 1;
+        self.dead.set(dead);
+        if dead >= MANY_DEAD && dead * 2 > self.fresh.len() {
+            self.sweep();
+        }
+    }
+
+    /// An entry of `fresh` turned out to be one whose task has been started by its joiner.
+    pub(crate) fn forget_one_dead(&self) {
+        self.dead.set(self.dead.get().saturating_sub(1));
+    }
+
+    /// Takes the entries of tasks that have been started, and their marks, out of the line: else a task
+    /// that spawns and joins for ever would pile them up, and with them the tasks' memory.
+    ///
+    /// Each sweep at least halves the line, so an entry is moved twice on average.
+    #[cold]
+    fn sweep(&self) {
+        self.dead.set(0);
+        let mut is_live = VecDeque::with_capacity(self.fresh.len());
+        self.fresh.retain(|task| {
+            let live = !task.fate().is_claimed();
+            is_live.push_back(live);
+            live
+        });
+        let mut ready = self.ready.borrow_mut();
+        let marks = ready.iter().filter(|&&entry| entry == START).count();
+        // Thieves take the oldest: marks without an entry stand in front.
+        let stolen = marks.saturating_sub(is_live.len());
+        let mut index = 0;
+        ready.retain(|&entry| {
+            if entry != START {
+                return true;
+            }
+            index += 1;
+            index > stolen && is_live.pop_front().unwrap_or(false)
+        });
+        drop(ready);
+        self.shared.stealable();
     }
 
     #[inline]

@@ -16,7 +16,7 @@ use crate::stack::{Kind, Label, Stack, StackPool, overflow};
 
 use super::current::{self, BaseYielder, Enter, Suspended};
 use super::deque::Owner;
-use super::header::{AfterWake, Claim};
+use super::header::AfterWake;
 use super::inbox::{Address, Letter, Mailbox};
 use super::local::{Local, YIELD};
 use super::processor::{Processor, START, START_PINNED};
@@ -200,11 +200,14 @@ impl Worker<'_> {
         }
     }
 
-    fn claim_and_start(&mut self, task: TaskRef) {
-        // Lost: its joiner has started it; this was the entry that it left behind.
-        if task.claim() == Claim::Won {
-            task.settle(self.processor.id);
-            self.start(task);
+    fn claim_and_start(&mut self, queued: TaskRef) {
+        match current::claim(&queued) {
+            Some(task) => {
+                task.settle(self.processor.id);
+                self.start(task);
+            }
+            // Its joiner has started it; this was the entry that it left behind.
+            None => self.processor.forget_one_dead(),
         }
     }
 
