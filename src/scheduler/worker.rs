@@ -42,6 +42,7 @@ pub(crate) struct Berth {
 }
 
 /// A task between its first resumption and its last.
+#[repr(align(64))]
 pub(super) struct Started {
     coroutine: RawCoroutine,
     suspended: Suspended,
