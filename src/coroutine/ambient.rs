@@ -5,6 +5,9 @@
 //! after it; so `HEAD` always describes the code that runs, and the parents of a suspended coroutine
 //! mean nothing. A scheduler swaps the whole chain with [`exchange`] when it swaps tasks.
 //!
+//! A pinned head has its lowest bit set: inside a `timeout` or a `scope` the coroutine must not be left.
+//! So it differs from every header's address, and the common path of `suspend` pays nothing for it.
+//!
 //! What the unsafe blocks here stand on, in one place:
 //! 1. Every header on the chain belongs to a coroutine that is running (it has been resumed and has
 //!    not suspended since). Its control block is held by an `Rc` in the root frame of its own stack.
@@ -101,6 +104,49 @@ pub(crate) fn exchange(new: Chain) -> Chain {
     }
 }
 
+/// Keeps the innermost coroutine from suspending, and a greenlet from being switched away from, while
+/// the result lives; `what` names the scope in the message. Coroutines resumed inside may suspend.
+pub(crate) fn forbid_suspend(what: &'static str) -> Pin {
+    let old = HEAD.get();
+    let old_what = innermost(old).map(|header| {
+        HEAD.set(old.map_addr(|address| address | PINNED));
+        header.pinned.replace(what)
+    });
+    Pin { old, old_what }
+}
+
+/// A stretch of code on one stack that no suspension leaves.
+pub(crate) struct Pin {
+    old: *const Header,
+    old_what: Option<&'static str>,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        if let (Some(header), Some(what)) = (innermost(self.old), self.old_what) {
+            header.pinned.set(what);
+            HEAD.set(self.old);
+        }
+    }
+}
+
+/// The bit of `HEAD` and of a `parent` that says: pinned.
+const PINNED: usize = 1;
+
+#[inline]
+fn is_pinned(head: *const Header) -> bool {
+    head.addr() & PINNED != 0
+}
+
+/// The header that a link of the chain points to.
+#[inline]
+fn innermost<'a>(head: *const Header) -> Option<&'a Header> {
+    let header = head.map_addr(|address| address & !PINNED);
+    // SAFETY: a link of the running chain is null or points to a running coroutine's header (fact 1),
+    // and no caller holds the reference over the end of that coroutine.
+    unsafe { header.as_ref() }
+}
+
 /// The greenlet family of the running chain; 0 if it has none yet.
 #[inline]
 pub(super) fn family() -> u64 {
@@ -171,6 +217,8 @@ pub(super) struct Header {
     top: Cell<*const Header>,
     /// Null before the start, then the base of the stack for good.
     yielder: Cell<*const RawYielder>,
+    /// What pinned it, for the message.
+    pinned: Cell<&'static str>,
     /// Suspended by a call that would unwind, while the thread was unwinding: nothing may be thrown.
     mid_unwind: Cell<bool>,
 }
@@ -196,6 +244,7 @@ impl<In, Yield> Link<In, Yield> {
                 parent: Cell::new(ptr::null()),
                 top: Cell::new(ptr::null()),
                 yielder: Cell::new(ptr::null()),
+                pinned: Cell::new(""),
                 mid_unwind: Cell::new(false),
             },
             input: Cell::new(None),
@@ -265,15 +314,27 @@ impl<In, Yield> Link<In, Yield> {
         self.as_header().addr()
     }
 
-    /// Whether the code that asks runs inside this coroutine, with no greenlet in between.
+    /// Whether the code that asks runs inside this coroutine and may leave it: no greenlet and no pin
+    /// lies in between.
     #[inline]
-    pub(super) fn is_running_here(&self) -> bool {
-        HEAD.get() == self.as_header() || self.is_on_chain()
+    pub(super) fn may_suspend(&self) -> bool {
+        HEAD.get() == self.as_header() || self.obstacle().is_none()
     }
 
+    /// Why this coroutine cannot be suspended from here.
     #[cold]
-    fn is_on_chain(&self) -> bool {
-        headers().any(|header| ptr::eq(header, self.as_header()))
+    fn obstacle(&self) -> Option<String> {
+        let mut next = HEAD.get();
+        while let Some(header) = innermost(next) {
+            if is_pinned(next) {
+                return Some(format!("suspend inside of {}", header.pinned.get()));
+            }
+            if ptr::eq(header, self.as_header()) {
+                return None;
+            }
+            next = header.parent.get();
+        }
+        Some("a yielder was used outside of its running coroutine".into())
     }
 
     /// Gives `value` to the resumer and waits for an input; unwinds if there is an order instead.
@@ -307,10 +368,9 @@ impl<In, Yield> Link<In, Yield> {
     #[track_caller]
     fn suspend_slowly(&self, value: Yield, unwinds: bool) {
         let me = &self.header;
-        assert!(
-            self.is_running_here(),
-            "a yielder was used outside of its running coroutine"
-        );
+        if let Some(obstacle) = self.obstacle() {
+            panic!("{obstacle}");
+        }
         self.output.set(Some(value));
         let top = HEAD.get();
         me.top.set(top);
@@ -352,21 +412,16 @@ impl<In, Yield> fmt::Debug for Link<In, Yield> {
     }
 }
 
-/// The running chain, innermost first.
-fn headers<'a>() -> impl Iterator<Item = &'a Header> {
-    let mut next = HEAD.get();
-    std::iter::from_fn(move || {
-        // SAFETY: the chain's headers belong to running coroutines, and the callers hold none of the
-        // references over a switch (fact 1).
-        let header = unsafe { next.as_ref() }?;
-        next = header.parent.get();
-        Some(header)
-    })
-}
-
 /// Whether the code that asks is outside of every greenlet of its chain.
 pub(super) fn is_outside_greenlets() -> bool {
-    HEAD.get().is_null() || !headers().any(|header| header.signature.greenlet)
+    let mut next = HEAD.get();
+    while let Some(header) = innermost(next) {
+        if header.signature.greenlet {
+            return false;
+        }
+        next = header.parent.get();
+    }
+    true
 }
 
 /// Suspends the innermost coroutine or generator from any depth of calls, without a yielder.
@@ -398,13 +453,13 @@ pub(super) fn is_outside_greenlets() -> bool {
 #[track_caller]
 pub fn suspend<In: 'static, Yield: 'static>(value: Yield) -> In {
     let head = HEAD.get();
-    // SAFETY: the head of the chain is null or a running coroutine, which lives at least until the
-    // body that calls here has ended (fact 1).
-    match unsafe { head.as_ref() } {
+    match innermost(head) {
         Some(header) if header.signature.fits::<In, Yield>() => {
-            // SAFETY: the signature says that this header begins a `Link<In, Yield>` (fact 3), and the
-            // pointer was made from the whole link.
-            let link = unsafe { &*head.cast::<Link<In, Yield>>() };
+            let link = head.map_addr(|address| address & !PINNED);
+            // SAFETY: the signature says that this header begins a `Link<In, Yield>` (fact 3), the
+            // pointer was made from the whole link, and the link lives at least until the body that
+            // calls here has ended (fact 1).
+            let link = unsafe { &*link.cast::<Link<In, Yield>>() };
             link.suspend(value)
         }
         innermost => refuse::<In, Yield>(innermost),

@@ -1,1 +1,21 @@
 //! The private engine: workers, tasks, parking and waking.
+
+pub(crate) mod cancel;
+pub(crate) mod config;
+pub(crate) mod current;
+pub(crate) mod deque;
+pub(crate) mod header;
+pub(crate) mod hook;
+pub(crate) mod inbox;
+pub(crate) mod local;
+pub(crate) mod packet;
+pub(crate) mod park;
+pub(crate) mod processor;
+pub(crate) mod report;
+pub(crate) mod shared;
+pub(crate) mod sleep;
+pub(crate) mod standstill;
+pub(crate) mod task;
+pub(crate) mod thread;
+pub(crate) mod wake;
+pub(crate) mod worker;

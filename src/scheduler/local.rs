@@ -1,0 +1,311 @@
+//! The record of a running task, at the base of its own stack: how it parks, yields and is unwound.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{Location, resume_unwind};
+
+use crate::base::clock::{Deadline, Nanos};
+
+use super::cancel::{Scopes, Target, Unwind};
+use super::current::BaseYielder;
+use super::park::{Wait, Wake};
+use super::processor::Processor;
+use super::report::{Order, Row};
+use super::task::TaskRef;
+
+/// The words a task suspends with.
+pub(crate) const YIELD: usize = 0;
+pub(crate) const PARK: usize = 1;
+
+/// A task may swallow its cancellation with `catch_unwind` this often; then its park suspends for good.
+const MAX_THROWS: u32 = 16;
+
+/// Operations that may succeed at once before a task that never parks must yield.
+const IO_BUDGET: u32 = 64;
+
+/// All of it is touched by the task itself, and by its worker while the task is suspended.
+pub(crate) struct Local {
+    pub(crate) task: TaskRef,
+    yielder: BaseYielder,
+    scopes: RefCell<Scopes>,
+    /// How many scopes there are: one load decides that nothing can be due.
+    scope_count: Cell<usize>,
+    /// Cancellations thrown and not yet arrived at their target.
+    throws: Cell<u32>,
+    /// This task is unwinding, as far as we know by our own throws and the panic hook: the answer when
+    /// `thread::panicking()` is polluted by a neighbour (soundness rule 12).
+    unwinding: Cell<bool>,
+    /// Inside the panic hook: waiting blocks the thread (soundness rule 13).
+    in_hook: Cell<bool>,
+    /// Depth of `no_park`.
+    no_park: Cell<u32>,
+    io_budget: Cell<u32>,
+    /// What the worker wants of this task at its next resumption, other than to go on.
+    order: Cell<Option<Order>>,
+}
+
+impl Local {
+    #[inline]
+    pub(crate) fn new(task: TaskRef, yielder: BaseYielder) -> Self {
+        Local {
+            task,
+            yielder,
+            scopes: RefCell::new(Scopes::new()),
+            scope_count: Cell::new(0),
+            throws: Cell::new(0),
+            unwinding: Cell::new(false),
+            in_hook: Cell::new(false),
+            no_park: Cell::new(0),
+            io_budget: Cell::new(IO_BUDGET),
+            order: Cell::new(None),
+        }
+    }
+
+    /// Suspends until a wake or the deadline; unwinds when a cancellation is due before or after.
+    #[inline]
+    pub(crate) fn park(
+        &self,
+        processor: &Processor,
+        wait: &Wait<'_>,
+        place: &'static Location<'static>,
+    ) -> Wake {
+        self.check_may_park(wait.reason);
+        self.deliver(processor);
+        if !self.task.try_park() {
+            return Wake::Woken;
+        }
+        let scope_deadline = self.nearest_deadline(processor);
+        let deadline = wait.deadline.min(scope_deadline);
+        let has_fired = if deadline == Deadline::NEVER {
+            self.suspend_parked(processor, wait, place);
+            false
+        } else {
+            // Nothing between the insertion and the removal unwinds.
+            let timer = processor.arm(deadline, self.task.key());
+            self.suspend_parked(processor, wait, place);
+            !processor.disarm(timer)
+        };
+        self.deliver(processor);
+        // A scope's deadline that was shielded meanwhile, or thrown away by unwinding, is no time-out of
+        // this wait.
+        if has_fired && wait.deadline <= scope_deadline {
+            Wake::TimedOut
+        } else {
+            Wake::Woken
+        }
+    }
+
+    /// Lets the others run, then goes on.
+    #[inline]
+    pub(crate) fn yield_now(&self, processor: &Processor) {
+        self.check_may_park("task.yield");
+        self.deliver(processor);
+        self.task.yielding();
+        self.suspend(processor, YIELD);
+        self.deliver(processor);
+    }
+
+    fn suspend_parked(
+        &self,
+        processor: &Processor,
+        wait: &Wait<'_>,
+        place: &'static Location<'static>,
+    ) {
+        let since = processor.tick();
+        loop {
+            self.suspend(processor, PARK);
+            match self.order.take() {
+                None => return,
+                Some(order) => self.obey(order, wait, place, since),
+            }
+        }
+    }
+
+    /// Still parked, on this task's own stack: the one place that may look at what it waits for.
+    #[cold]
+    fn obey(&self, order: Order, wait: &Wait<'_>, place: &'static Location<'static>, since: Nanos) {
+        match order {
+            Order::Describe(rows) => rows.push(Row::new(&self.task, wait, place, since)),
+            Order::Deadlock(report) => {
+                self.task.enter();
+                panic!("{report}");
+            }
+        }
+    }
+
+    #[inline]
+    fn suspend(&self, processor: &Processor, word: usize) {
+        if self.is_unwinding(processor) {
+            return self.suspend_unwinding(processor, word);
+        }
+        self.yielder.suspend(word);
+        self.io_budget.set(IO_BUDGET);
+        self.task.enter_if_ready();
+    }
+
+    /// `thread::panicking()` is true for every task of the thread while this one waits in a destructor.
+    #[cold]
+    fn suspend_unwinding(&self, processor: &Processor, word: usize) {
+        self.unwinding.set(true);
+        processor.mid_unwind.set(processor.mid_unwind.get() + 1);
+        self.yielder.suspend(word);
+        processor.mid_unwind.set(processor.mid_unwind.get() - 1);
+        self.io_budget.set(IO_BUDGET);
+        self.task.enter_if_ready();
+    }
+
+    /// Throws the outermost cancellation that is due.
+    #[inline]
+    pub(crate) fn deliver(&self, processor: &Processor) {
+        if self.scope_count.get() != 0 || self.task.fate().is_cancelled() {
+            self.deliver_slow(processor);
+        }
+    }
+
+    #[cold]
+    fn deliver_slow(&self, processor: &Processor) {
+        if let Some(target) = self.due(processor) {
+            self.throw(processor, target);
+        }
+    }
+
+    /// The cancellation that the next wait would throw. `None` while unwinding: a second throw out of a
+    /// destructor would abort.
+    pub(crate) fn due(&self, processor: &Processor) -> Option<Target> {
+        if self.is_unwinding(processor) {
+            return None;
+        }
+        let is_cancelled = self.task.fate().is_cancelled();
+        self.scopes
+            .borrow()
+            .due(is_cancelled, || processor.clock.now())
+    }
+
+    fn throw(&self, processor: &Processor, target: Target) -> ! {
+        let throws = self.throws.get() + 1;
+        self.throws.set(throws);
+        if throws > MAX_THROWS {
+            self.stay_parked(processor);
+        }
+        self.unwinding.set(true);
+        resume_unwind(Box::new(Unwind { target }))
+    }
+
+    /// The end of a task that catches its cancellation again and again: it is not abandoned (others may
+    /// borrow from its frames), it never runs again.
+    fn stay_parked(&self, processor: &Processor) -> ! {
+        log::error!(
+            "{:?} swallowed its cancellation {MAX_THROWS} times (catch_unwind in a loop?): it stays parked for \
+             ever, and whoever joins it waits for ever",
+            *self.task
+        );
+        let wait = Wait::new("cancel.swallowed");
+        loop {
+            if self.task.try_park() {
+                self.suspend_parked(processor, &wait, Location::caller());
+            }
+        }
+    }
+
+    /// An unwinding has arrived at a `catch_unwind` of ours: the task unwinds as much as it did when that
+    /// was entered. When the payload is for an outer scope, the catcher throws it on by
+    /// [`rethrow`](Self::rethrow).
+    pub(crate) fn caught(&self, was_unwinding: bool) {
+        self.unwinding.set(was_unwinding);
+    }
+
+    /// A cancellation has come to the scope that it was bound for.
+    pub(crate) fn arrived(&self) {
+        self.throws.set(0);
+    }
+
+    pub(crate) fn rethrow(&self, payload: Box<dyn std::any::Any + Send>) -> ! {
+        self.unwinding.set(true);
+        resume_unwind(payload)
+    }
+
+    /// Whether this task is unwinding. Exact while no neighbour of the thread waits in a destructor; our
+    /// own note, which errs towards `true`, otherwise.
+    #[inline]
+    pub(crate) fn is_unwinding(&self, processor: &Processor) -> bool {
+        if processor.mid_unwind.get() != 0 {
+            return self.unwinding.get();
+        }
+        let is_panicking = std::thread::panicking();
+        if !is_panicking && self.unwinding.get() {
+            self.unwinding.set(false);
+        }
+        is_panicking
+    }
+
+    pub(crate) fn set_in_hook(&self, is_in_hook: bool) {
+        self.in_hook.set(is_in_hook);
+        self.unwinding.set(true);
+    }
+
+    #[inline]
+    pub(crate) fn is_in_hook(&self) -> bool {
+        self.in_hook.get()
+    }
+
+    #[inline]
+    fn check_may_park(&self, reason: &str) {
+        assert!(
+            self.no_park.get() == 0,
+            "a wait ({reason}) inside no_park: code on this thread relies on scopes that nest, so no other \
+             task may run before it leaves"
+        );
+    }
+
+    pub(crate) fn enter_no_park(&self) {
+        self.no_park.set(self.no_park.get() + 1);
+    }
+
+    pub(crate) fn leave_no_park(&self) {
+        self.no_park.set(self.no_park.get() - 1);
+    }
+
+    pub(crate) fn push_deadline(&self, at: Deadline) -> u64 {
+        let id = self.scopes.borrow_mut().push_deadline(at);
+        self.scope_count.set(self.scopes.borrow().len());
+        id
+    }
+
+    pub(crate) fn push_shield(&self) {
+        self.scopes.borrow_mut().push_shield();
+        self.scope_count.set(self.scopes.borrow().len());
+    }
+
+    pub(crate) fn pop_scope(&self) {
+        self.scopes.borrow_mut().pop();
+        self.scope_count.set(self.scopes.borrow().len());
+    }
+
+    /// While unwinding nothing is delivered, so no scope's deadline may wake the task either: it would
+    /// find itself woken for nothing, again and again.
+    fn nearest_scope(&self, processor: &Processor) -> Deadline {
+        if self.is_unwinding(processor) {
+            return Deadline::NEVER;
+        }
+        self.scopes.borrow().nearest()
+    }
+
+    /// The earliest deadline that would unwind the task's waits here.
+    pub(crate) fn nearest_deadline(&self, processor: &Processor) -> Deadline {
+        match self.scope_count.get() {
+            0 => Deadline::NEVER,
+            _ => self.nearest_scope(processor),
+        }
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        self.order.set(Some(order));
+    }
+
+    /// Counts an operation that succeeded without parking; true when it is the neighbours' turn.
+    #[inline]
+    pub(crate) fn spend(&self) -> bool {
+        let left = self.io_budget.get();
+        self.io_budget.set(left.saturating_sub(1));
+        left == 0
+    }
+}

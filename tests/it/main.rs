@@ -1,0 +1,4 @@
+//! What the library does, seen from outside: one binary, a module for each wing.
+
+mod spawn;
+mod stack;
