@@ -9,6 +9,7 @@ use crate::driver::reactor::ReactorShared;
 use crate::driver::timers::{TimerKey, Timers};
 
 use super::deque::Owner;
+use super::ring::Ring;
 use super::shared::Shared;
 use super::task::TaskRef;
 use super::wake;
@@ -36,7 +37,7 @@ pub(crate) struct Processor {
     pub(crate) clock: Clock,
     pub(crate) reactor: Arc<ReactorShared>,
     /// Keys of started tasks that may run, and `START` marks.
-    ready: RefCell<VecDeque<u32>>,
+    ready: Ring,
     /// Tasks not yet started, open to thieves.
     pub(crate) fresh: Owner<TaskRef>,
     /// Tasks not yet started whose closures must not leave the thread.
@@ -58,7 +59,7 @@ impl std::fmt::Debug for Processor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Processor")
             .field("id", &self.id)
-            .field("ready", &self.ready.borrow().len())
+            .field("ready", &self.ready.len())
             .field("fresh", &self.fresh.len())
             .field("timers", &self.timers.borrow().len())
             .finish_non_exhaustive()
@@ -81,7 +82,7 @@ impl Processor {
             shared,
             clock,
             reactor,
-            ready: RefCell::default(),
+            ready: Ring::new(),
             fresh,
             pinned: RefCell::default(),
             handoff: Cell::new(None),
@@ -100,10 +101,10 @@ impl Processor {
     pub(crate) fn spawn(&self, task: TaskRef) {
         if task.spec.pinned {
             self.pinned.borrow_mut().push_back(task);
-            self.ready.borrow_mut().push_back(START_PINNED);
+            self.ready.push(START_PINNED);
         } else {
             self.fresh.push(task);
-            self.ready.borrow_mut().push_back(START);
+            self.ready.push(START);
             self.shared.stealable();
         }
     }
@@ -127,7 +128,7 @@ impl Processor {
 
     #[inline]
     pub(crate) fn enqueue(&self, key: u32) {
-        self.ready.borrow_mut().push_back(key);
+        self.ready.push(key);
     }
 
     /// Lets the running task start `task`, which it has claimed, when it suspends. Gives it back when
@@ -169,19 +170,16 @@ impl Processor {
             is_live.push_back(live);
             live
         });
-        let mut ready = self.ready.borrow_mut();
-        let marks = ready.iter().filter(|&&entry| entry == START).count();
         // Thieves take the oldest: marks without an entry stand in front.
-        let stolen = marks.saturating_sub(is_live.len());
+        let stolen = self.ready.count(START).saturating_sub(is_live.len());
         let mut index = 0;
-        ready.retain(|&entry| {
+        self.ready.retain(|entry| {
             if entry != START {
                 return true;
             }
             index += 1;
             index > stolen && is_live.pop_front().unwrap_or(false)
         });
-        drop(ready);
         self.shared.stealable();
     }
 
@@ -199,19 +197,27 @@ impl Processor {
     /// The oldest entry in line: a key or a mark.
     #[inline]
     pub(crate) fn pop_ready(&self) -> Option<u32> {
-        self.ready.borrow_mut().pop_front()
+        self.ready.pop()
+    }
+
+    /// The entry that stands this far from the front.
+    #[inline]
+    pub(crate) fn peek_ready(&self, ahead: usize) -> Option<u32> {
+        self.ready.peek(ahead)
     }
 
     pub(crate) fn pop_pinned(&self) -> Option<TaskRef> {
         self.pinned.borrow_mut().pop_front()
     }
 
+    /// Whether nobody goes before the line.
+    pub(crate) fn is_in_line(&self) -> bool {
+        self.next.get() == NOBODY && self.can_hand_over()
+    }
+
     /// Whether anything here may run.
     pub(crate) fn is_idle(&self) -> bool {
-        self.ready.borrow().is_empty()
-            && self.next.get() == NOBODY
-            && self.can_hand_over()
-            && self.fresh.is_empty()
+        self.ready.is_empty() && self.is_in_line() && self.fresh.is_empty()
     }
 
     #[inline]
@@ -249,6 +255,6 @@ impl Processor {
 
     #[cfg(test)]
     pub(crate) fn ready_len(&self) -> usize {
-        self.ready.borrow().len()
+        self.ready.len()
     }
 }
