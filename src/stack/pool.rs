@@ -27,6 +27,8 @@ const BATCH: usize = CACHE / 2;
 const FRESH: usize = 32;
 /// Stacks that a call of `trim` works on, of each size and in each place.
 const TRIM: usize = 512;
+/// Stacks of a size that a cache keeps for ever once it has had them.
+const READY: usize = 16;
 /// What a stack keeps at the first trimming: less than this is not worth the faults of the next use.
 const KEEP: usize = 16 * 1024;
 
@@ -85,14 +87,14 @@ impl StackPool {
         self.put(stack.into_slot());
     }
 
+    /// True when the cache was full, so that a batch went to the global list.
     #[inline]
-    fn put(&mut self, slot: Slot) {
+    fn put(&mut self, slot: Slot) -> bool {
         let class = slot.size().class();
-        if self.caches[class].len() >= self.room {
-            self.make_room(class);
-        }
+        let spilled = self.caches[class].len() >= self.room && self.make_room(class);
         self.caches[class].push(slot);
         self.count_resting(usize::wrapping_add, 1);
+        spilled
     }
 
     #[inline]
@@ -109,13 +111,14 @@ impl StackPool {
     /// millisecond or so) and goes on with the rest at the next call.
     pub(crate) fn trim(&mut self) {
         for class in 0..CLASSES {
-            // Last in, first out: those that were not used since the last call are the first ones.
+            // Last in, first out: those that were not used since the call before are the first ones.
             let cache = &mut self.caches[class];
-            let idle = cache.iter().take_while(|slot| !slot.used).count();
+            let idle = cache.iter().take_while(|slot| !slot.is_used()).count();
+            let idle = idle.min(cache.len().saturating_sub(READY));
             let surplus: Vec<Slot> = cache.drain(..idle).collect();
-            for slot in cache.iter_mut().take(TRIM) {
+            for slot in cache.iter_mut().filter(|slot| slot.is_used()) {
                 slot.discard_below(KEEP);
-                slot.used = false;
+                slot.mark_unused();
             }
             if !surplus.is_empty() {
                 self.count_resting(usize::wrapping_sub, surplus.len());
@@ -155,9 +158,10 @@ impl StackPool {
 
     #[cold]
     #[inline(never)]
-    fn make_room(&mut self, class: usize) {
+    fn make_room(&mut self, class: usize) -> bool {
         if self.resting.is_none() {
-            return self.register();
+            self.register();
+            return false;
         }
         let batch = self.caches[class].drain(..BATCH);
         let mut global = Global::lock();
@@ -165,8 +169,7 @@ impl StackPool {
         global.classes[class].warm.extend(batch);
         drop(global);
         self.count_resting(usize::wrapping_sub, BATCH);
-        // Threads without a scheduler have no quiet moment: they pay for their bursts here.
-        trim_global(BATCH / 16);
+        true
     }
 }
 
@@ -214,7 +217,11 @@ pub(crate) fn thread_acquire(size: StackSize) -> io::Result<Stack> {
 /// Takes back a stack that was dropped, wherever that was.
 pub(super) fn give_back(slot: Slot) {
     let mut slot = Some(slot);
-    with_thread_pool(|pool| slot.take().into_iter().for_each(|slot| pool.put(slot)));
+    let spilled = with_thread_pool(|pool| slot.take().is_some_and(|slot| pool.put(slot)));
+    if spilled == Some(true) {
+        // A thread without a scheduler has no quiet moment: it pays for its bursts here.
+        trim_global(BATCH / 16);
+    }
     if let Some(slot) = slot {
         let mut global = Global::lock();
         global.resting += 1;
@@ -224,9 +231,10 @@ pub(super) fn give_back(slot: Slot) {
 
 /// Gives back memory of stacks that nobody uses: those of this thread and those that no thread holds.
 ///
-/// Workers of a runtime do so by themselves, in quiet moments. A thread that runs bare coroutines only
-/// does not; after a burst of them, or of deep recursion in them, call this, twice to let go of all that
-/// has rested between.
+/// Workers of a runtime do so by themselves, in quiet moments. A thread that runs only bare coroutines
+/// has none; after a burst of them, or of deep recursion in them, call this a few times: each call does a
+/// bounded amount of work, and takes the last of a stack's memory only if it has rested since the call
+/// before.
 pub fn trim() {
     if with_thread_pool(StackPool::trim).is_none() {
         trim_global(TRIM);
@@ -504,14 +512,14 @@ mod tests {
             .map(|_| pool.acquire(size).expect("a stack"))
             .collect();
         let mut known: Vec<_> = stacks.iter().map(|stack| stack.base()).collect();
-        known.extend(pool.caches[size.class()].iter().map(|slot| slot.base));
+        known.extend(pool.caches[size.class()].iter().map(|slot| slot.base()));
         stacks.into_iter().for_each(|stack| pool.release(stack));
         assert!(pool.caches[size.class()].len() <= CACHE);
         let mut other = StackPool::new();
         let mut seen = vec![other.acquire(size).expect("a stack").into_slot()];
         assert_eq!(other.caches[size.class()].len(), BATCH - 1);
         seen.append(&mut other.caches[size.class()]);
-        assert!(seen.iter().all(|slot| known.contains(&slot.base)));
+        assert!(seen.iter().all(|slot| known.contains(&slot.base())));
     }
 
     #[test]
@@ -535,6 +543,9 @@ mod tests {
     fn resting_stacks_lose_their_depth_and_then_leave_the_cache() {
         let mut pool = StackPool::new();
         let size = StackSize::new(9 << 20).expect("a size");
+        let others: Vec<Stack> = (0..READY)
+            .map(|_| pool.acquire(size).expect("a stack"))
+            .collect();
         let stack = pool.acquire(size).expect("a stack");
         assert_eq!(stack.high_water(), 0);
         let mut coroutine = corosensei::Coroutine::<(), (), (), _>::with_stack(stack, |_, ()| {
@@ -551,13 +562,17 @@ mod tests {
             "{}",
             stack.high_water()
         );
+        let base = stack.base();
+        pool.caches[size.class()].clear();
         pool.release(stack);
+        others.into_iter().for_each(|other| pool.release(other));
         pool.trim();
-        assert_eq!(pool.caches[size.class()].len(), 1);
+        assert_eq!(pool.caches[size.class()].len(), READY + 1);
         pool.trim();
-        assert_eq!(pool.caches[size.class()].len(), 0);
+        assert_eq!(pool.caches[size.class()].len(), READY);
         pool.trim();
-        let stack = pool.acquire(size).expect("a stack");
-        assert_eq!(stack.high_water(), 0);
+        // The one that was used longest ago went, and what it was made of.
+        let stack = StackPool::new().acquire(size).expect("a stack");
+        assert_eq!((stack.base(), stack.high_water()), (base, 0));
     }
 }

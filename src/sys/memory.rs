@@ -176,13 +176,7 @@ pub(crate) fn lowest_resident(start: usize, end: usize) -> Option<usize> {
         let pages = ((end - from) / page).min(marks.len());
         // SAFETY: it reads no memory of the range, and writes one byte a page into `marks`, which has
         // room for `pages` of them.
-        let result = unsafe {
-            libc::mincore(
-                at(from).cast_const().cast_mut(),
-                pages * page,
-                marks.as_mut_ptr().cast(),
-            )
-        };
+        let result = unsafe { libc::mincore(at(from), pages * page, marks.as_mut_ptr().cast()) };
         if result != 0 {
             return None;
         }

@@ -94,6 +94,7 @@ fn an_overflow_on_a_thread_that_std_knows_nothing_of_is_named() {
 }
 
 #[test]
+#[cfg_attr(gl_asan, ignore = "the sanitizer's own handler reports it")]
 fn the_stack_of_a_thread_is_still_named_by_std() {
     let outcome = child::run(|| {
         on_a_stack("", || ());
