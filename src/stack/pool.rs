@@ -1,44 +1,30 @@
-//! Reuse of stacks: a cache for each owner, a global list behind them, and fresh ones from regions.
+//! Reuse of stacks: a cache for each owner, in front of the global list.
 //!
 //! A cache is used last in, first out, without lock or atomic read-modify-write. When it runs empty it
-//! takes a batch from the global list, when it is full it puts a batch there. Stacks are counted where
-//! they rest, never where they pass: live ones are those carved, less those that rest somewhere.
+//! takes a batch from the global list, when it is full it puts a batch there.
 //!
 //! Memory that a burst has left behind is given back in three steps, by `trim`, a bounded amount of work
 //! a call: a stack that rests in a cache loses all but its highest pages; if it still rests there at the
 //! next call it goes to the global list; what still rests in that list a call later has no memory left.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::stack::global::{self, BATCH, KEEP};
 use crate::stack::overflow;
-use crate::stack::region::{self, RawSlot, Region, Slot, Stack};
-use crate::stack::shortage;
+use crate::stack::region::{Slot, Stack};
 use crate::stack::size::{CLASSES, StackSize};
-use crate::sys::memory::{self, GuardKind};
 
 /// Stacks of one size that a cache holds at most; half of them go to the global list at a time.
 const CACHE: usize = 256;
-const BATCH: usize = CACHE / 2;
 /// Fresh stacks made at a time, at most: each costs a system call.
 const FRESH: usize = 32;
 /// Stacks that a call of `trim` works on, of each size and in each place.
 const TRIM: usize = 512;
 /// Stacks of a size that a cache keeps for ever once it has had them.
 const READY: usize = 16;
-/// What a stack keeps at the first trimming: less than this is not worth the faults of the next use.
-const KEEP: usize = 16 * 1024;
-
-/// The first region of each size; they double from there.
-const FIRST_REGION: usize = 4 << 20;
-const LARGEST_REGION: usize = 1 << 30;
-/// Address space that stacks leave to the heap once it is scarce: an error must still fit.
-pub(super) const SPARE: usize = 1 << 20;
-/// Mappings that stacks leave to everyone else when each guard costs two of them.
-const SPARE_MAPS: usize = 1024;
 
 /// A cache of stacks with one owner: a worker or a thread.
 #[derive(Debug)]
@@ -122,20 +108,16 @@ impl StackPool {
             }
             if !surplus.is_empty() {
                 self.count_resting(usize::wrapping_sub, surplus.len());
-                let mut global = Global::lock();
-                global.resting += surplus.len();
-                global.classes[class].idle.extend(surplus);
+                global::put_idle(class, surplus);
             }
         }
-        trim_global(TRIM);
+        global::trim(TRIM);
     }
 
     #[cold]
     fn register(&mut self) {
         if self.resting.is_none() {
-            let resting = Arc::default();
-            Global::lock().pools.push(Arc::clone(&resting));
-            self.resting = Some(resting);
+            self.resting = Some(global::new_count());
             self.room = CACHE;
         }
         // A pool is used where its stacks run.
@@ -149,7 +131,7 @@ impl StackPool {
             self.register();
         }
         let cache = &mut self.caches[size.class()];
-        let slot = take_global(size, self.fresh, cache)?;
+        let slot = global::take(size, self.fresh, cache)?;
         self.fresh = (self.fresh * 2).min(FRESH);
         let taken = cache.len();
         self.count_resting(usize::wrapping_add, taken);
@@ -164,10 +146,7 @@ impl StackPool {
             return false;
         }
         let batch = self.caches[class].drain(..BATCH);
-        let mut global = Global::lock();
-        global.resting += BATCH;
-        global.classes[class].warm.extend(batch);
-        drop(global);
+        global::put(class, batch);
         self.count_resting(usize::wrapping_sub, BATCH);
         true
     }
@@ -178,12 +157,13 @@ impl Drop for StackPool {
         let Some(resting) = self.resting.take() else {
             return;
         };
-        let mut global = Global::lock();
+        // Until the last line they are counted in both places: fewer live ones for a moment.
         for (class, cache) in self.caches.iter_mut().enumerate() {
-            global.resting += cache.len();
-            global.classes[class].warm.extend(cache.drain(..));
+            if !cache.is_empty() {
+                global::put(class, cache.drain(..));
+            }
         }
-        global.pools.retain(|pool| !Arc::ptr_eq(pool, &resting));
+        global::forget_count(&resting);
     }
 }
 
@@ -220,12 +200,10 @@ pub(super) fn give_back(slot: Slot) {
     let spilled = with_thread_pool(|pool| slot.take().is_some_and(|slot| pool.put(slot)));
     if spilled == Some(true) {
         // A thread without a scheduler has no quiet moment: it pays for its bursts here.
-        trim_global(BATCH / 16);
+        global::trim(BATCH / 16);
     }
     if let Some(slot) = slot {
-        let mut global = Global::lock();
-        global.resting += 1;
-        global.classes[slot.size().class()].warm.push_back(slot);
+        global::put(slot.size().class(), [slot]);
     }
 }
 
@@ -237,234 +215,7 @@ pub(super) fn give_back(slot: Slot) {
 /// before.
 pub fn trim() {
     if with_thread_pool(StackPool::trim).is_none() {
-        trim_global(TRIM);
-    }
-}
-
-/// Counts of all stacks in the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StackStats {
-    /// Stacks handed out: each belongs to a coroutine, or was leaked with one that was forgotten.
-    pub live: usize,
-    /// Stacks that wait for reuse.
-    pub cached: usize,
-    /// Bytes of address space mapped for stacks; it never falls, and is memory only where it was used.
-    pub mapped_bytes: usize,
-    /// Mappings made for them.
-    pub regions: usize,
-    /// How stacks are guarded in this process.
-    pub guard: GuardKind,
-}
-
-/// Counts all stacks in the process.
-///
-/// Exact while no other thread makes or drops coroutines; close to it otherwise.
-pub fn stats() -> StackStats {
-    let guard = memory::guard_kind();
-    let global = Global::lock();
-    let pools: usize = global.pools.iter().map(|pool| pool.load(Relaxed)).sum();
-    let cached = global.resting.wrapping_add(pools);
-    StackStats {
-        live: global.carved.saturating_sub(cached),
-        cached,
-        mapped_bytes: global.mapped,
-        regions: region::count(),
-        guard,
-    }
-}
-
-/// What no owner holds.
-#[derive(Debug)]
-struct Global {
-    classes: [Class; CLASSES],
-    /// The counts of all registered pools.
-    pools: Vec<Arc<AtomicUsize>>,
-    /// Stacks in the lists of all classes.
-    resting: usize,
-    /// Stacks ever made; none is unmade.
-    carved: usize,
-    /// Bytes of all regions.
-    mapped: usize,
-    /// True once a mapping has failed: from then on some address space is left to the heap.
-    scarce: bool,
-}
-
-/// The stacks of one size.
-#[derive(Debug)]
-struct Class {
-    /// As their last use left them; the last one was used last.
-    warm: VecDeque<Slot>,
-    /// Trimmed to a few pages.
-    idle: VecDeque<Slot>,
-    /// Without memory.
-    cold: Vec<Slot>,
-    /// Their guard could not be installed.
-    unguarded: Vec<RawSlot>,
-    region: Option<Region>,
-    /// Bytes of the next region.
-    next_region: usize,
-}
-
-static GLOBAL: Mutex<Global> = Mutex::new(Global {
-    classes: [const {
-        Class {
-            warm: VecDeque::new(),
-            idle: VecDeque::new(),
-            cold: Vec::new(),
-            unguarded: Vec::new(),
-            region: None,
-            next_region: FIRST_REGION,
-        }
-    }; CLASSES],
-    pools: Vec::new(),
-    resting: 0,
-    carved: 0,
-    mapped: 0,
-    scarce: false,
-});
-
-impl Global {
-    /// Nothing under this lock calls foreign code; it is held for a batch of moves, or for one mapping.
-    fn lock() -> MutexGuard<'static, Global> {
-        GLOBAL.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Up to `most` slots that have no guard yet; at least one. They count as made.
-    fn carve(&mut self, size: StackSize, most: usize) -> io::Result<Vec<RawSlot>> {
-        let class = size.class();
-        let kept = self.classes[class].unguarded.len();
-        let mut raw = self.classes[class]
-            .unguarded
-            .split_off(kept.saturating_sub(most));
-        while raw.len() < most {
-            let slot = self.classes[class].region.as_mut().and_then(Region::carve);
-            match slot {
-                Some(slot) => raw.push(slot),
-                None if raw.is_empty() => self.map_region(size)?,
-                None => break,
-            }
-        }
-        self.carved += raw.len();
-        Ok(raw)
-    }
-
-    /// Maps a region that is as large as it should be, or as large as can be had.
-    fn map_region(&mut self, size: StackSize) -> io::Result<()> {
-        let class = &mut self.classes[size.class()];
-        let mut slots = (class.next_region / size.bytes()).max(1);
-        loop {
-            let spare = if self.scarce { SPARE } else { 0 };
-            match Region::map(size, slots, spare) {
-                Ok(region) => {
-                    class.region = Some(region);
-                    let bytes = slots * size.bytes();
-                    class.next_region = (bytes * 2).clamp(size.bytes(), LARGEST_REGION);
-                    self.mapped += bytes;
-                    return Ok(());
-                }
-                Err(error)
-                    if error.kind() != io::ErrorKind::OutOfMemory
-                        || (slots == 1 && self.scarce) =>
-                {
-                    return Err(error);
-                }
-                Err(_) => {
-                    self.scarce = true;
-                    slots = (slots / 2).max(1);
-                }
-            }
-        }
-    }
-}
-
-/// One stack of this size, and more into `cache`: resting ones, or up to `fresh` new ones.
-fn take_global(size: StackSize, fresh: usize, cache: &mut Vec<Slot>) -> io::Result<Slot> {
-    let mut global = Global::lock();
-    let class = &mut global.classes[size.class()];
-    for _ in 0..BATCH {
-        match class
-            .warm
-            .pop_back()
-            .or_else(|| class.idle.pop_back())
-            .or_else(|| class.cold.pop())
-        {
-            Some(slot) => cache.push(slot),
-            None => break,
-        }
-    }
-    // The one used last is to be used next.
-    cache.reverse();
-    global.resting -= cache.len();
-    if let Some(slot) = cache.pop() {
-        return Ok(slot);
-    }
-    let made = global.carved;
-    check_map_count(size, made)?;
-    let raw = global.carve(size, fresh);
-    drop(global);
-    let raw = raw.map_err(|error| shortage::describe(size, made, error))?;
-    overflow::install();
-    guard_all(size, raw, cache).map_err(|error| shortage::describe(size, made, error))
-}
-
-/// With `mprotect` each guard costs two mappings, and when they run out the heap and new threads fail as
-/// well: stop before that.
-fn check_map_count(size: StackSize, made: usize) -> io::Result<()> {
-    match memory::map_count_limit() {
-        Some(limit)
-            if memory::guard_kind() == GuardKind::Mprotect && made * 2 + SPARE_MAPS > limit =>
-        {
-            Err(shortage::out_of_maps(size, made, limit))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Guards fresh slots; the first is the answer, the others go into `cache`. Those that cannot be guarded
-/// are kept for another try. An error only when there is none.
-fn guard_all(size: StackSize, raw: Vec<RawSlot>, cache: &mut Vec<Slot>) -> io::Result<Slot> {
-    let mut refused = Vec::new();
-    let mut reason = None;
-    for slot in raw {
-        match slot.guard() {
-            Ok(slot) => cache.push(slot),
-            Err((slot, error)) => {
-                refused.push(slot);
-                reason = Some(error);
-            }
-        }
-    }
-    if !refused.is_empty() {
-        let mut global = Global::lock();
-        global.carved -= refused.len();
-        global.classes[size.class()].unguarded.append(&mut refused);
-    }
-    // Lowest address first, as neighbours have different colours.
-    cache.reverse();
-    match (cache.pop(), reason) {
-        (Some(slot), _) => Ok(slot),
-        (None, reason) => Err(reason.unwrap_or_else(|| io::ErrorKind::OutOfMemory.into())),
-    }
-}
-
-/// Works on up to `most` stacks of each size and each step that no owner holds.
-fn trim_global(most: usize) {
-    for class in 0..CLASSES {
-        let mut global = Global::lock();
-        let Class { warm, idle, .. } = &mut global.classes[class];
-        if warm.is_empty() && idle.is_empty() {
-            continue;
-        }
-        let to_cold: Vec<Slot> = idle.drain(..most.min(idle.len())).collect();
-        let to_idle: Vec<Slot> = warm.drain(..most.min(warm.len())).collect();
-        drop(global);
-        to_cold.iter().for_each(|slot| slot.discard_below(0));
-        to_idle.iter().for_each(|slot| slot.discard_below(KEEP));
-        let mut global = Global::lock();
-        let class = &mut global.classes[class];
-        class.cold.extend(to_cold);
-        class.idle.extend(to_idle);
+        global::trim(TRIM);
     }
 }
 
