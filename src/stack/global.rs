@@ -92,6 +92,15 @@ struct Class {
     next_region: usize,
 }
 
+impl Class {
+    /// The one that is likeliest to have its memory still.
+    fn pop(&mut self) -> Option<Slot> {
+        let warm = self.warm.pop_back();
+        warm.or_else(|| self.idle.pop_back())
+            .or_else(|| self.cold.pop())
+    }
+}
+
 static GLOBAL: Mutex<Global> = Mutex::new(Global {
     classes: [const {
         Class {
@@ -197,25 +206,28 @@ pub(super) fn forget_count(count: &Arc<AtomicUsize>) {
 
 /// One stack of this size, and more into `cache`: resting ones, or up to `fresh` new ones.
 pub(super) fn take(size: StackSize, fresh: usize, cache: &mut Vec<Slot>) -> io::Result<Slot> {
+    if let Some(slot) = take_resting(size, cache) {
+        return Ok(slot);
+    }
+    make(size, fresh, cache).or_else(|error| {
+        // The last ones may have been on their way from one list to another.
+        let _still = TRIMMING.lock();
+        take_resting(size, cache).ok_or(error)
+    })
+}
+
+fn take_resting(size: StackSize, cache: &mut Vec<Slot>) -> Option<Slot> {
     let mut global = Global::lock();
     let class = &mut global.classes[size.class()];
-    for _ in 0..BATCH {
-        match class
-            .warm
-            .pop_back()
-            .or_else(|| class.idle.pop_back())
-            .or_else(|| class.cold.pop())
-        {
-            Some(slot) => cache.push(slot),
-            None => break,
-        }
-    }
+    cache.extend(std::iter::from_fn(|| class.pop()).take(BATCH));
     // The one used last is to be used next: it came first.
     cache.reverse();
     global.resting -= cache.len();
-    if let Some(slot) = cache.pop() {
-        return Ok(slot);
-    }
+    cache.pop()
+}
+
+fn make(size: StackSize, fresh: usize, cache: &mut Vec<Slot>) -> io::Result<Slot> {
+    let mut global = Global::lock();
     let made = global.carved;
     check_map_count(size, made)?;
     let raw = global.carve(size, fresh);
@@ -265,22 +277,42 @@ fn guard_all(size: StackSize, raw: Vec<RawSlot>, cache: &mut Vec<Slot>) -> io::R
     }
 }
 
-/// Works on up to `most` stacks of each size and each step that no owner holds.
+/// Held while some stacks are on their way from one list to another, see `trim`.
+static TRIMMING: Mutex<()> = Mutex::new(());
+
+/// Works on up to `most` stacks of each size and each step; nothing while another thread is at it.
+///
+/// The system calls are made outside the lock on the lists, for a few stacks at a time: a thread that
+/// finds a list empty meanwhile makes a few more than needed, or, if it cannot, waits for these.
 pub(super) fn trim(most: usize) {
+    let Ok(_turn) = TRIMMING.try_lock() else {
+        return;
+    };
     for class in 0..CLASSES {
-        let mut global = Global::lock();
-        let Class { warm, idle, .. } = &mut global.classes[class];
-        if warm.is_empty() && idle.is_empty() {
-            continue;
+        let (mut idle, mut warm) = {
+            let class = &Global::lock().classes[class];
+            (class.idle.len().min(most), class.warm.len().min(most))
+        };
+        while idle + warm > 0 {
+            trim_some(class, idle.min(AT_A_TIME), warm.min(AT_A_TIME));
+            idle = idle.saturating_sub(AT_A_TIME);
+            warm = warm.saturating_sub(AT_A_TIME);
         }
-        let to_cold: Vec<Slot> = idle.drain(..most.min(idle.len())).collect();
-        let to_idle: Vec<Slot> = warm.drain(..most.min(warm.len())).collect();
-        drop(global);
-        to_cold.iter().for_each(|slot| slot.discard_below(0));
-        to_idle.iter().for_each(|slot| slot.discard_below(KEEP));
-        let mut global = Global::lock();
-        let class = &mut global.classes[class];
-        class.cold.extend(to_cold);
-        class.idle.extend(to_idle);
     }
+}
+
+const AT_A_TIME: usize = 32;
+
+fn trim_some(class: usize, idle: usize, warm: usize) {
+    let mut global = Global::lock();
+    let lists = &mut global.classes[class];
+    // The first ones have rested longest.
+    let to_cold: Vec<Slot> = lists.idle.drain(..idle.min(lists.idle.len())).collect();
+    let to_idle: Vec<Slot> = lists.warm.drain(..warm.min(lists.warm.len())).collect();
+    drop(global);
+    to_cold.iter().for_each(|slot| slot.discard_below(0));
+    to_idle.iter().for_each(|slot| slot.discard_below(KEEP));
+    let mut global = Global::lock();
+    global.classes[class].cold.extend(to_cold);
+    global.classes[class].idle.extend(to_idle);
 }

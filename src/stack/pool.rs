@@ -224,6 +224,9 @@ mod tests {
     use super::*;
     use corosensei::stack::Stack as _;
 
+    /// Trimming keeps stacks out of the global lists for a moment: tests that count on them take turns.
+    static TURNS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
     fn acquire(pool: &mut StackPool) -> Stack {
         pool.acquire(StackSize::DEFAULT).expect("a stack")
     }
@@ -256,6 +259,7 @@ mod tests {
 
     #[test]
     fn a_full_cache_puts_a_batch_into_the_global_list_and_an_empty_one_takes_it() {
+        let _turn = TURNS.lock();
         // A size of its own, as other tests use the global lists at the same time.
         let size = StackSize::new(5 << 20).expect("a size");
         let mut pool = StackPool::new();
@@ -292,6 +296,7 @@ mod tests {
 
     #[test]
     fn resting_stacks_lose_their_depth_and_then_leave_the_cache() {
+        let _turn = TURNS.lock();
         let mut pool = StackPool::new();
         let size = StackSize::new(9 << 20).expect("a size");
         let others: Vec<Stack> = (0..READY)
