@@ -52,6 +52,15 @@ fn the_whole_usable_part_can_be_used() {
 }
 
 #[test]
+fn the_largest_size_can_be_had() {
+    let size = StackSize::new(1 << 30).expect("a size");
+    let held = Held::acquire(size).expect("a stack");
+    let (answer, held) = bare::run(held, "", || 42);
+    assert_eq!(answer, 42);
+    assert!(held.high_water() > 0 && held.high_water() < 64 * KIB);
+}
+
+#[test]
 fn a_panic_travels_and_the_stack_is_reused() {
     let held = Held::acquire(StackSize::DEFAULT).expect("a stack");
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
