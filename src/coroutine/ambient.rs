@@ -53,7 +53,7 @@ pub(super) fn register_sentinel() {
 }
 
 /// Whether this thread has begun to destroy its thread-locals.
-#[inline]
+#[inline(always)]
 pub(super) fn exited() -> bool {
     EXITED.get()
 }
@@ -95,7 +95,7 @@ impl fmt::Debug for Chain {
 /// Installs `new` as the chain of this thread and returns the one before.
 ///
 /// The caller sees to it that a chain goes back only to the line of control that it was taken from.
-#[inline]
+#[inline(always)]
 #[cfg_attr(not(feature = "runtime"), allow(dead_code))]
 pub(crate) fn exchange(new: Chain) -> Chain {
     Chain {
@@ -133,13 +133,13 @@ impl Drop for Pin {
 /// The bit of `HEAD` and of a `parent` that says: pinned.
 const PINNED: usize = 1;
 
-#[inline]
+#[inline(always)]
 fn is_pinned(head: *const Header) -> bool {
     head.addr() & PINNED != 0
 }
 
 /// The header that a link of the chain points to.
-#[inline]
+#[inline(always)]
 fn innermost<'a>(head: *const Header) -> Option<&'a Header> {
     let header = head.map_addr(|address| address & !PINNED);
     // SAFETY: a link of the running chain is null or points to a running coroutine's header (fact 1),
@@ -148,7 +148,7 @@ fn innermost<'a>(head: *const Header) -> Option<&'a Header> {
 }
 
 /// The greenlet family of the running chain; 0 if it has none yet.
-#[inline]
+#[inline(always)]
 pub(super) fn family() -> u64 {
     FAMILY.get()
 }
@@ -200,7 +200,7 @@ impl Signature {
         greenlet: true,
     };
 
-    #[inline]
+    #[inline(always)]
     fn fits<In: 'static, Yield: 'static>(&self) -> bool {
         self.types == Some((TypeId::of::<In>(), TypeId::of::<Yield>()))
     }
@@ -253,7 +253,7 @@ impl<In, Yield> Link<In, Yield> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn as_header(&self) -> *const Header {
         // From the whole link: the pointer is cast back to it.
         ptr::from_ref(self).cast()
@@ -265,7 +265,7 @@ impl<In, Yield> Link<In, Yield> {
     }
 
     /// The resumer's side: `switch` runs the body until it suspends or ends.
-    #[inline]
+    #[inline(always)]
     pub(super) fn resumed<R>(&self, switch: impl FnOnce() -> R) -> R {
         let me = &self.header;
         let top = me.top.get();
@@ -281,17 +281,17 @@ impl<In, Yield> Link<In, Yield> {
         result
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn put_input(&self, value: Option<In>) {
         self.input.set(value);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_input(&self) -> Option<In> {
         self.input.take()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_output(&self) -> Option<Yield> {
         self.output.take()
     }
@@ -316,7 +316,7 @@ impl<In, Yield> Link<In, Yield> {
 
     /// Whether the code that asks runs inside this coroutine and may leave it: no greenlet and no pin
     /// lies in between.
-    #[inline]
+    #[inline(always)]
     pub(super) fn may_suspend(&self) -> bool {
         HEAD.get() == self.as_header() || self.obstacle().is_none()
     }
@@ -338,7 +338,7 @@ impl<In, Yield> Link<In, Yield> {
     }
 
     /// Gives `value` to the resumer and waits for an input; unwinds if there is an order instead.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub(super) fn suspend(&self, value: Yield) -> In {
         if HEAD.get() == self.as_header() && !thread::panicking() {
@@ -383,7 +383,7 @@ impl<In, Yield> Link<In, Yield> {
     }
 
     /// The caller has seen that this coroutine is on the chain.
-    #[inline]
+    #[inline(always)]
     fn switch_out(&self) {
         // SAFETY: this coroutine is on the running chain, so it is running and its yielder is valid
         // (facts 1 and 2); it stays so until the switch below, and again after it.
@@ -449,7 +449,7 @@ pub(super) fn is_outside_greenlets() -> bool {
 /// assert_eq!(pauses.by_ref().count(), 10);
 /// assert_eq!(pauses.take_return(), Some(45));
 /// ```
-#[inline]
+#[inline(always)]
 #[track_caller]
 pub fn suspend<In: 'static, Yield: 'static>(value: Yield) -> In {
     let head = HEAD.get();

@@ -1,11 +1,13 @@
 //! Coroutines with a name and a stack size of one's own choice.
 
+use std::any::Any;
 use std::panic::Location;
 
 use super::coroutine::Coroutine;
 use super::engine::Plan;
 use super::error::StackError;
 use super::generator::Generator;
+use super::greenlet::Greenlet;
 use super::yielder::Yielder;
 use crate::stack::{Kind, StackSize};
 
@@ -100,7 +102,19 @@ impl Builder {
         Generator::planned(&self.plan(Kind::Generator), body)
     }
 
-    pub(super) fn plan(&self, kind: Kind) -> Plan<'_> {
+    /// Makes a [`Greenlet`].
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory for the stack.
+    pub fn greenlet<A: Any, R: Any>(
+        &self,
+        body: impl FnOnce(A) -> R + 'static,
+    ) -> Result<Greenlet, StackError> {
+        Greenlet::planned(&self.plan(Kind::Greenlet), body)
+    }
+
+    fn plan(&self, kind: Kind) -> Plan<'_> {
         Plan {
             kind,
             size: self.size,

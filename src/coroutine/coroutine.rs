@@ -185,7 +185,7 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
     /// });
     /// assert_eq!(me.resume(()).unwrap().complete(), Some(true));
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn resume(&self, input: In) -> Result<State<Yield, Out>, ResumeError<In>> {
         let entry = match self.engine.enter() {
             Ok(entry) => entry,

@@ -186,7 +186,7 @@ impl<In, Yield, Out> Engine<In, Yield, Out> {
         self.id
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn link(&self) -> &Link<In, Yield> {
         &self.shared.link
     }
@@ -202,7 +202,7 @@ impl<In, Yield, Out> Engine<In, Yield, Out> {
     }
 
     /// Asks for the right to resume.
-    #[inline]
+    #[inline(always)]
     pub(super) fn enter(&self) -> Result<Entry<'_>, Refusal> {
         if ambient::exited() {
             return Err(Refusal::Exited);
@@ -215,7 +215,7 @@ impl<In, Yield, Out> Engine<In, Yield, Out> {
     }
 
     /// Resumes with an input (`None` only for a body that takes none at its start).
-    #[inline]
+    #[inline(always)]
     pub(super) fn run(&self, mut entry: Entry<'_>, input: Option<In>) -> Step<Yield, Out> {
         let link = &self.shared.link;
         link.put_input(input);
@@ -333,7 +333,7 @@ impl<In, Yield, Out> Engine<In, Yield, Out> {
 }
 
 impl<In, Yield, Out> Drop for Engine<In, Yield, Out> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         if !self.raw.get_mut().is_finished() {
             self.abandon();

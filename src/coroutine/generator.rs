@@ -96,7 +96,7 @@ impl<Yield, In, Out> Generator<Yield, In, Out> {
     /// assert_eq!(sum.send(1).unwrap().yielded(), Some(1));
     /// assert_eq!(sum.send(2).unwrap().yielded(), Some(3));
     /// ```
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn next(&self) -> Option<Yield>
     where
@@ -157,7 +157,7 @@ impl<Yield, In, Out> Generator<Yield, In, Out> {
     /// assert!(g.send(5).unwrap().is_complete());
     /// assert!(matches!(g.send(6), Err(SendError::Finished(6))));
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn send(&self, value: In) -> Result<State<Yield, Out>, SendError<In>> {
         let entry = match self.engine.enter() {
             Ok(entry) if entry.is_fresh() => return Err(SendError::NotStarted(value)),
@@ -280,7 +280,7 @@ impl<Yield, In, Out> Generator<Yield, In, Out> {
         self.engine.is_finished()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn engine(&self) -> &Engine<In, Yield, Out> {
         &self.engine
     }
@@ -309,7 +309,7 @@ fn none_or_panic<Yield>(refusal: Refusal) -> Option<Yield> {
 impl<Yield, Out> Iterator for Generator<Yield, (), Out> {
     type Item = Yield;
 
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     fn next(&mut self) -> Option<Yield> {
         Generator::next(self)
@@ -319,7 +319,7 @@ impl<Yield, Out> Iterator for Generator<Yield, (), Out> {
 impl<Yield, Out> Iterator for &Generator<Yield, (), Out> {
     type Item = Yield;
 
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     fn next(&mut self) -> Option<Yield> {
         Generator::next(self)

@@ -67,7 +67,7 @@ impl RawCoroutine {
     /// # Panics
     ///
     /// When the body has returned already.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn resume(&mut self) -> RawState {
         let inner = self
             .inner

@@ -18,7 +18,7 @@ pub struct Yielder<'a, In, Yield> {
 }
 
 impl<'a, In, Yield> Yielder<'a, In, Yield> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(link: &'a Link<In, Yield>) -> Self {
         Yielder { link }
     }
@@ -40,7 +40,7 @@ impl<'a, In, Yield> Yielder<'a, In, Yield> {
     /// assert_eq!(echo.resume(1).unwrap(), State::Yielded(2));
     /// assert_eq!(echo.resume(4).unwrap(), State::Yielded(8));
     /// ```
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     #[doc(alias = "yield")]
     pub fn suspend(&self, value: Yield) -> In {
