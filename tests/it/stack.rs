@@ -41,7 +41,7 @@ fn a_size_is_rounded_up_to_a_power_of_two_with_the_guard_inside() {
 
 #[test]
 fn the_whole_usable_part_can_be_used() {
-    let size = StackSize::new(1 << 20).expect("a size");
+    let size = StackSize::new(2 << 20).expect("a size");
     let held = Held::acquire(size).expect("a stack");
     let (sum, held) = bare::run(held, "", || {
         let bytes = std::hint::black_box([1_u8; 800 * KIB]);
