@@ -281,8 +281,9 @@ impl Sleepers {
     ) -> Commit {
         let state = &self.slots[worker].state;
         if hope == Hope::Hopeful {
-            // Relaxed: a wake that we miss here has written, or will write, the eventfd.
-            let woken = state.load(Ordering::Relaxed) == AWAKE;
+            // A wake that we miss here has written, or will write, the eventfd. Acquire: pairs with
+            // `leave`; if we were made a searcher, we know it.
+            let woken = state.load(Ordering::Acquire) == AWAKE;
             return if woken { Commit::Woken } else { Commit::Sleep };
         }
         let mut book = lock(&self.book);
@@ -362,7 +363,7 @@ impl Sleepers {
         self.counts
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, count_in)
             .ok()?;
-        // Relaxed: the worker reads it after it has taken the book, to rise.
+        // Relaxed: published by the book, or by the release in `leave`, which therefore comes after.
         self.slots[worker].searching.store(true, Ordering::Relaxed);
         self.leave(&mut book, worker);
         Some(worker)
@@ -385,8 +386,9 @@ impl Sleepers {
         if state.load(Ordering::Relaxed) == AWAKE {
             return false;
         }
-        // Relaxed: a waker that sees it leaves its push to the worker's next `prepare_sleep` and look.
-        state.store(AWAKE, Ordering::Relaxed);
+        // Release: pairs with `commit_sleep`. To a waker that sees it, it says nothing but that the
+        // worker will come by `prepare_sleep` and its look again.
+        state.store(AWAKE, Ordering::Release);
         book.asleep.retain(|&other| other != worker);
         self.counts.fetch_sub(SLEEPER, Ordering::AcqRel);
         book.hopeless_count -= usize::from(std::mem::take(&mut book.hopeless[worker]));
