@@ -53,8 +53,10 @@ struct World {
     workers: Vec<Worker>,
     injector: Mutex<VecDeque<Item>>,
     stop: Mutex<bool>,
-    /// Items that can be seen and are not done.
-    live: Plain,
+    /// Items that were ever to be seen.
+    pushed: Plain,
+    /// Those of them that are done.
+    done: Plain,
     /// Jobs outside that have not been counted out.
     outside: Plain,
     /// Items sent by the foreign thread.
@@ -66,6 +68,10 @@ struct World {
 }
 
 impl World {
+    fn live(&self) -> usize {
+        self.pushed.load(SeqCst) - self.done.load(SeqCst)
+    }
+
     fn ring(&self, worker: Option<usize>) {
         if let Some(worker) = worker {
             self.workers[worker].bell.ring();
@@ -74,7 +80,7 @@ impl World {
 
     fn send(&self, worker: usize, item: Item, foreign: bool) {
         let mut inbox = self.workers[worker].inbox.lock().unwrap();
-        self.live.fetch_add(1, SeqCst);
+        self.pushed.fetch_add(1, SeqCst);
         self.foreign_sent.fetch_add(usize::from(foreign), SeqCst);
         inbox.push_back(item);
         drop(inbox);
@@ -85,7 +91,7 @@ impl World {
 
     fn inject(&self, item: Item, foreign: bool) {
         let mut injector = self.injector.lock().unwrap();
-        self.live.fetch_add(1, SeqCst);
+        self.pushed.fetch_add(1, SeqCst);
         self.foreign_sent.fetch_add(usize::from(foreign), SeqCst);
         injector.push_back(item);
         drop(injector);
@@ -104,7 +110,7 @@ impl World {
                 self.inject(Item(item.0 - 1), false);
             }
         }
-        self.live.fetch_sub(1, SeqCst);
+        self.done.fetch_add(1, SeqCst);
     }
 
     fn more(&self) -> bool {
@@ -141,6 +147,7 @@ impl World {
             return self.sleepers.cancel_sleep(me);
         }
         let mut gathering = None;
+        let pushed = self.pushed.load(SeqCst);
         match self
             .sleepers
             .commit_sleep(me, Hope::Hopeless, || self.look())
@@ -148,6 +155,11 @@ impl World {
             Commit::Woken => return,
             Commit::Sleep => {}
             Commit::Quiescent(epoch) => {
+                // However the look went: what was pushed before it is done.
+                assert!(
+                    self.done.load(SeqCst) >= pushed,
+                    "quiescent with a wake in flight"
+                );
                 let mut told = self.told.lock().unwrap();
                 assert!(!told.contains(&epoch), "told twice of one epoch");
                 told.push(epoch);
@@ -209,7 +221,7 @@ impl World {
             && !self.more();
         // What a foreign thread sends during the look comes to a program that was quiescent.
         if quiet && before == self.foreign_sent.load(SeqCst) {
-            assert_eq!(self.live.load(SeqCst), 0, "quiescent with work on its way");
+            assert_eq!(self.live(), 0, "quiescent with work on its way");
             assert_eq!(self.outside.load(SeqCst), 0, "quiescent with a job outside");
         }
         quiet
@@ -218,7 +230,7 @@ impl World {
     fn report(&self) {
         self.reports.fetch_add(1, SeqCst);
         let sent = self.foreign_sent.load(SeqCst);
-        if sent == self.foreign_plan && self.live.load(SeqCst) == 0 {
+        if sent == self.foreign_plan && self.live() == 0 {
             *self.stop.lock().unwrap() = true;
             for worker in self.sleepers.wake_all() {
                 self.workers[worker].bell.ring();
@@ -236,7 +248,8 @@ fn run() {
         workers: (0..WORKERS).map(|_| Worker::default()).collect(),
         injector: Mutex::default(),
         stop: Mutex::new(false),
-        live: Plain::new(0),
+        pushed: Plain::new(0),
+        done: Plain::new(0),
         outside: Plain::new(0),
         foreign_sent: Plain::new(0),
         foreign_plan: thread_rng().gen_range(1..5),
@@ -274,7 +287,7 @@ fn run() {
         .into_iter()
         .for_each(|worker| worker.join().unwrap());
     assert!(world.reports.load(SeqCst) >= 1);
-    assert_eq!(world.live.load(SeqCst), 0);
+    assert_eq!(world.live(), 0);
 }
 
 #[test]
