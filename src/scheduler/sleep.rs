@@ -26,6 +26,9 @@
 //! The fences have one order. If the worker's is first, the pusher sees the sleeper and wakes it. If the
 //! pusher's is first, the worker sees the push and stays up. There is no third case.
 //!
+//! So the loop of a worker is: `[its own work] -> start_search -> [steal] -> prepare_sleep -> [look] ->
+//! commit_sleep -> [poll] -> rise`, and `stop_search` wherever it has found something to run.
+//!
 //! # Searchers
 //!
 //! Waking a worker costs microseconds, starting a small task tens of nanoseconds; so while one worker is
@@ -273,6 +276,9 @@ impl Sleepers {
 
     /// The look found nothing. `look` says whether all inboxes and the injector are empty; it is called
     /// under the book, so it may do nothing but look, and only by the last to fall asleep.
+    ///
+    /// Questions of a report (see `ask`) must travel apart from what `look` sees: one that is on its way
+    /// for an epoch gone by would hide the quiescence of the next, and nobody would look again.
     pub(crate) fn commit_sleep(
         &self,
         worker: usize,
@@ -369,7 +375,8 @@ impl Sleepers {
         Some(worker)
     }
 
-    /// Wakes all sleepers, to stop. Write the eventfd of each.
+    /// Wakes all sleepers, to stop: set a flag first that every worker's look before its sleep checks.
+    /// Write the eventfd of each.
     pub(crate) fn wake_all(&self) -> Vec<usize> {
         fence(Ordering::SeqCst);
         let mut book = lock(&self.book);
@@ -475,3 +482,6 @@ impl fmt::Debug for Sleepers {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests;
