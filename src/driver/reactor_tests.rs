@@ -414,6 +414,46 @@ fn what_cannot_be_polled_is_refused() {
     drop(registration);
 }
 
+/// In a process of its own, because the limit is the process's.
+#[test]
+fn a_lack_of_descriptors_is_named() {
+    const ROLE: &str = "GREENLOOM_TEST_NO_DESCRIPTORS";
+    if std::env::var_os(ROLE).is_none() {
+        let name = "driver::reactor::tests::a_lack_of_descriptors_is_named";
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env(ROLE, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert!(
+            child.status.success() && said.contains("1 passed"),
+            "{said}"
+        );
+        return;
+    }
+    let resource = rustix::process::Resource::Nofile;
+    let maximum = rustix::process::getrlimit(resource).maximum;
+    let limit = rustix::process::Rlimit {
+        current: Some(64),
+        maximum,
+    };
+    rustix::process::setrlimit(resource, limit).unwrap();
+    let mut reactors = Vec::new();
+    let error = loop {
+        match Reactor::new() {
+            Ok(reactor) => reactors.push(reactor),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("ulimit -n"), "{error}");
+    let (count, full) = (reactors.len(), error);
+    // What a failed attempt had opened is closed again.
+    reactors.clear();
+    reactors.extend((0..count).map(|_| Reactor::new().unwrap()));
+    assert!(count > 8, "{count}: {full}");
+}
+
 /// One thread turns, another waits by the protocol with a thread's own parking: every byte that
 /// the third one sends must arrive, however the three interleave.
 #[test]
