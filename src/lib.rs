@@ -11,6 +11,10 @@ mod blocking;
 #[cfg(feature = "runtime")]
 pub(crate) mod driver;
 #[cfg(feature = "runtime")]
+pub mod io;
+#[cfg(feature = "runtime")]
+pub mod net;
+#[cfg(feature = "runtime")]
 pub mod runtime;
 #[cfg(feature = "runtime")]
 pub(crate) mod scheduler;
