@@ -15,6 +15,8 @@ pub mod runtime;
 #[cfg(feature = "runtime")]
 pub(crate) mod scheduler;
 #[cfg(feature = "runtime")]
+pub mod sync;
+#[cfg(feature = "runtime")]
 pub mod task;
 #[cfg(feature = "runtime")]
 pub mod time;

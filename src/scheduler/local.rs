@@ -7,7 +7,7 @@ use crate::base::clock::{Deadline, Nanos};
 
 use super::cancel::{Scopes, Target, Unwind};
 use super::current::BaseYielder;
-use super::park::{Wait, Wake};
+use super::park::{Unwinding, Wait, Wake};
 use super::processor::Processor;
 use super::report::{Order, Row};
 use super::task::TaskRef;
@@ -34,6 +34,9 @@ pub(crate) struct Local {
     /// This task is unwinding, as far as we know by our own throws and the panic hook: the answer when
     /// `thread::panicking()` is polluted by a neighbour (soundness rule 12).
     unwinding: Cell<bool>,
+    /// The last unwinding we know of was a cancellation. Stays set when the task swallows that one, until
+    /// it is seen not to unwind: a panic right after may be taken for a cancellation, and poisons nothing.
+    is_cancellation: Cell<bool>,
     /// Inside the panic hook: waiting blocks the thread (soundness rule 13).
     in_hook: Cell<bool>,
     /// Depth of `no_park`.
@@ -53,6 +56,7 @@ impl Local {
             scope_count: Cell::new(0),
             throws: Cell::new(0),
             unwinding: Cell::new(false),
+            is_cancellation: Cell::new(false),
             in_hook: Cell::new(false),
             no_park: Cell::new(0),
             io_budget: Cell::new(IO_BUDGET),
@@ -187,6 +191,7 @@ impl Local {
             self.stay_parked(processor);
         }
         self.unwinding.set(true);
+        self.is_cancellation.set(true);
         resume_unwind(Box::new(Unwind { target }))
     }
 
@@ -211,6 +216,9 @@ impl Local {
     /// [`rethrow`](Self::rethrow).
     pub(crate) fn caught(&self, was_unwinding: bool) {
         self.unwinding.set(was_unwinding);
+        if !was_unwinding {
+            self.is_cancellation.set(false);
+        }
     }
 
     /// A cancellation has come to the scope that it was bound for.
@@ -220,6 +228,7 @@ impl Local {
 
     pub(crate) fn rethrow(&self, payload: Box<dyn std::any::Any + Send>) -> ! {
         self.unwinding.set(true);
+        self.is_cancellation.set(payload.is::<Unwind>());
         resume_unwind(payload)
     }
 
@@ -233,8 +242,18 @@ impl Local {
         let is_panicking = std::thread::panicking();
         if !is_panicking && self.unwinding.get() {
             self.unwinding.set(false);
+            self.is_cancellation.set(false);
         }
         is_panicking
+    }
+
+    /// Whether and why this task is unwinding.
+    pub(super) fn unwinding(&self, processor: &Processor) -> Option<Unwinding> {
+        self.is_unwinding(processor)
+            .then(|| match self.is_cancellation.get() {
+                true => Unwinding::Cancellation,
+                false => Unwinding::Panic,
+            })
     }
 
     pub(crate) fn set_in_hook(&self, is_in_hook: bool) {
