@@ -9,6 +9,8 @@ pub(crate) mod sys;
 #[cfg(feature = "runtime")]
 mod blocking;
 #[cfg(feature = "runtime")]
+pub mod channel;
+#[cfg(feature = "runtime")]
 pub(crate) mod driver;
 #[cfg(feature = "runtime")]
 pub mod io;
@@ -18,6 +20,8 @@ pub mod net;
 pub mod runtime;
 #[cfg(feature = "runtime")]
 pub(crate) mod scheduler;
+#[cfg(feature = "runtime")]
+pub mod sync;
 #[cfg(feature = "runtime")]
 pub mod task;
 #[cfg(feature = "runtime")]
