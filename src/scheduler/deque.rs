@@ -67,6 +67,9 @@ pub(crate) trait Word: Send + Sized {
     /// Gives up `self` for a word that owns it.
     fn into_word(self) -> NonNull<()>;
 
+    /// The word that `into_word` would give.
+    fn as_word(&self) -> NonNull<()>;
+
     /// Takes back what `into_word` gave up.
     ///
     /// # Safety
@@ -76,6 +79,10 @@ pub(crate) trait Word: Send + Sized {
 }
 
 impl<T: Send> Word for Box<T> {
+    fn as_word(&self) -> NonNull<()> {
+        NonNull::from(&**self).cast()
+    }
+
     fn into_word(self) -> NonNull<()> {
         NonNull::from(Box::leak(self)).cast()
     }
@@ -87,6 +94,10 @@ impl<T: Send> Word for Box<T> {
 }
 
 impl<T: Send + Sync> Word for std::sync::Arc<T> {
+    fn as_word(&self) -> NonNull<()> {
+        NonNull::from(&**self).cast()
+    }
+
     fn into_word(self) -> NonNull<()> {
         // SAFETY: a pointer out of `into_raw` is never null.
         unsafe { NonNull::new_unchecked(std::sync::Arc::into_raw(self).cast_mut().cast()) }
@@ -331,6 +342,26 @@ impl<T: Word> Owner<T> {
         let item = (head == last && self.inner.claim(last)).then(|| self.word_at(last));
         self.set_tail(tail);
         item
+    }
+
+    /// Whether this is the oldest item, as far as can be said without taking it.
+    #[inline]
+    pub(crate) fn is_front(&self, item: &T) -> bool {
+        let head = self.inner.head.load(Ordering::Relaxed);
+        head < self.tail.get() && self.is_at(head, item)
+    }
+
+    /// Whether this is the newest item, as far as can be said without taking it.
+    #[inline]
+    pub(crate) fn is_back(&self, item: &T) -> bool {
+        let tail = self.tail.get();
+        self.inner.head.load(Ordering::Relaxed) < tail && self.is_at(tail - 1, item)
+    }
+
+    #[inline]
+    fn is_at(&self, index: u64, item: &T) -> bool {
+        // Compared, not followed: a thief may have the item already.
+        self.ring().slot(index).load(Ordering::Relaxed) == item.as_word().as_ptr()
     }
 
     /// Drops the items that `keep` does not want, in order; thieves find nothing meanwhile.

@@ -277,8 +277,9 @@ impl Worker<'_> {
     #[inline]
     pub(super) fn resume(&mut self, key: u32) {
         let started = &mut self.tasks[key as usize];
-        let coroutine = &mut started.coroutine;
-        match started.suspended.swapped_in(|| coroutine.resume()) {
+        let state = started.coroutine.resume();
+        started.suspended = Suspended::take();
+        match state {
             RawState::Suspended(YIELD) => self.processor.enqueue(key),
             RawState::Suspended(_) => {}
             RawState::Finished => self.finish(key),
