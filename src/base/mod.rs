@@ -1,5 +1,8 @@
 //! Small pure things that every floor may use: errors, clocks, counters.
 
 #[cfg(feature = "runtime")]
-#[allow(dead_code, unused_imports)] // Until the scheduler uses all of it.
+pub(crate) mod clock;
+#[cfg(feature = "runtime")]
+pub(crate) mod error;
+#[cfg(feature = "runtime")]
 pub(crate) mod primitive;

@@ -67,7 +67,7 @@ impl RawCoroutine {
     /// # Panics
     ///
     /// When the body has returned already.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn resume(&mut self) -> RawState {
         let inner = self
             .inner
@@ -83,14 +83,32 @@ impl RawCoroutine {
         }
     }
 
-    /// The stack, once the body has returned. `None` before that: a fresh body drops its captures (and
-    /// the stack frees itself), a suspended one leaks.
+    /// Whether the body has not begun.
     #[inline]
-    pub(crate) fn into_stack(mut self) -> Option<Stack> {
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.state == State::Fresh
+    }
+
+    /// Whether the body has returned.
+    #[inline]
+    pub(crate) fn is_finished(&self) -> bool {
+        self.state == State::Finished
+    }
+
+    /// The stack, once, when the body has returned; `None` before that and after.
+    #[inline]
+    pub(crate) fn take_stack(&mut self) -> Option<Stack> {
         if self.state != State::Finished {
             return None;
         }
         self.inner.take().map(corosensei::Coroutine::into_stack)
+    }
+
+    /// The stack, once the body has returned. `None` before that: a fresh body drops its captures (and
+    /// the stack frees itself), a suspended one leaks.
+    #[inline]
+    pub(crate) fn into_stack(mut self) -> Option<Stack> {
+        self.take_stack()
     }
 }
 

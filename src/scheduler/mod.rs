@@ -1,6 +1,22 @@
 //! The private engine: workers, tasks, parking and waking.
 
-#[allow(dead_code)] // Until the workers use all of it.
+pub(crate) mod cancel;
+pub(crate) mod config;
+pub(crate) mod current;
 pub(crate) mod deque;
-#[allow(dead_code)] // Until the workers use all of it.
+pub(crate) mod header;
+pub(crate) mod hook;
+pub(crate) mod inbox;
+pub(crate) mod local;
+pub(crate) mod packet;
+pub(crate) mod park;
+pub(crate) mod processor;
+pub(crate) mod report;
+pub(crate) mod ring;
+pub(crate) mod shared;
 pub(crate) mod sleep;
+pub(crate) mod standstill;
+pub(crate) mod task;
+pub(crate) mod thread;
+pub(crate) mod wake;
+pub(crate) mod worker;

@@ -416,6 +416,11 @@ impl Sleepers {
         self.outside.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether anything runs outside that will wake a worker.
+    pub(crate) fn has_outside(&self) -> bool {
+        self.outside.load(Ordering::Acquire) > 0
+    }
+
     /// It is done; call it after the wake. `Some(worker)`: write that worker's eventfd, so that it
     /// judges anew.
     pub(crate) fn outside_ended(&self) -> Option<usize> {

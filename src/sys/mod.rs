@@ -1,1 +1,15 @@
 //! The kernel's door: the one place with raw memory calls, signals, descriptors and `cfg` by target.
+
+#[cfg(not(unix))]
+compile_error!(
+    "greenloom runs on Unix only for now: see `src/sys` for the door a port would build"
+);
+
+#[cfg(feature = "runtime")]
+pub(crate) mod cpu;
+pub(crate) mod fault;
+pub(crate) mod memory;
+#[cfg(feature = "runtime")]
+pub(crate) mod poll;
+#[cfg(feature = "runtime")]
+pub(crate) mod socket;

@@ -1,0 +1,16 @@
+//! What every benchmark needs: repetition, figures, facts about a process.
+#![allow(dead_code)] // Each benchmark binary uses a part.
+
+pub(crate) mod figure;
+pub(crate) mod process;
+pub(crate) mod sample;
+
+use greenloom::Runtime;
+
+/// A runtime with a single worker, which the cases share with their warm-up.
+pub(crate) fn one_worker() -> Runtime {
+    Runtime::builder()
+        .workers(1)
+        .build()
+        .expect("a runtime with one worker")
+}

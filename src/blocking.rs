@@ -1,0 +1,110 @@
+//! Work that blocks its thread, done on a thread of its own while only the task waits.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+use std::thread;
+
+use crate::driver::blocking_pool::on_pool_thread;
+use crate::scheduler::current;
+use crate::scheduler::park::{self, Wait};
+
+/// Where a job leaves what it came to, and the waker of who waits for it.
+struct Desk<T> {
+    outcome: Option<thread::Result<T>>,
+    waker: Option<Waker>,
+}
+
+/// Runs `f` on the runtime's pool of blocking threads and waits for its value.
+///
+/// For files, foreign libraries, long computations: anything that would keep a worker from its other
+/// tasks. On a plain thread, and on a thread of the pool, `f` simply runs in place. The pool grows as
+/// needed up to [`Builder::blocking_threads`](crate::runtime::Builder::blocking_threads); jobs beyond
+/// that wait in line, the oldest first.
+///
+/// # Panics
+///
+/// With `f`'s own panic.
+///
+/// # Cancellation
+///
+/// Unwinds at once; `f` runs to its end on its thread and its value is dropped there.
+///
+/// # Parks
+///
+/// Until `f` has ended (`blocking.unblock`).
+///
+/// # Examples
+///
+/// ```
+/// # greenloom::run(|| {
+/// let text = greenloom::unblock(|| std::fs::read_to_string("Cargo.toml")).unwrap();
+/// assert!(text.contains("[package]"));
+/// # });
+/// ```
+#[track_caller]
+pub fn unblock<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let shared = current::with_processor(|here| here.map(|here| here.shared.clone()));
+    let Some(shared) = shared.filter(|_| !on_pool_thread()) else {
+        return f();
+    };
+    let desk = Arc::new(Mutex::new(Desk {
+        outcome: None,
+        waker: None,
+    }));
+    let job = {
+        let (desk, shared) = (desk.clone(), shared.clone());
+        move || {
+            finish(&desk, catch_unwind(AssertUnwindSafe(f)));
+            // After the wake: until now the runtime was not at a standstill.
+            shared.outside_ended();
+        }
+    };
+    shared.outside_began();
+    if let Err(refused) = shared.blocking.submit(Box::new(job)) {
+        log::warn!(
+            "a blocking job runs on its worker, which waits for it: {}",
+            refused.reason
+        );
+        (refused.job)();
+    }
+    collect(&desk)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn finish<T>(desk: &Mutex<Desk<T>>, outcome: thread::Result<T>) {
+    let waker = {
+        let mut desk = lock(desk);
+        desk.outcome = Some(outcome);
+        desk.waker.take()
+    };
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+#[track_caller]
+fn collect<T>(desk: &Mutex<Desk<T>>) -> T {
+    let wait = Wait::new("blocking.unblock");
+    loop {
+        {
+            let mut desk = lock(desk);
+            match desk.outcome.take() {
+                Some(Ok(value)) => return value,
+                Some(Err(payload)) => {
+                    drop(desk);
+                    resume_unwind(payload)
+                }
+                None => desk.waker = Some(park::current_waker()),
+            }
+        }
+        let _ = park::park(&wait);
+    }
+}

@@ -1,0 +1,480 @@
+//! Which coroutine the running code is inside of: the thread's chain, and the door that `suspend` uses.
+//!
+//! The chain is a list of [`Header`]s, innermost first, linked by `parent`. `HEAD` points to the
+//! innermost. Whoever resumes a coroutine installs its head before the switch and puts its own back
+//! after it; so `HEAD` always describes the code that runs, and the parents of a suspended coroutine
+//! mean nothing. A scheduler swaps the whole chain with [`exchange`] when it swaps tasks.
+//!
+//! A pinned head has its lowest bit set: inside a `timeout` or a `scope` the coroutine must not be left.
+//! So it differs from every header's address, and the common path of `suspend` pays nothing for it.
+//!
+//! What the unsafe blocks here stand on, in one place:
+//! 1. Every header on the chain belongs to a coroutine that is running (it has been resumed and has
+//!    not suspended since). Its control block is held by an `Rc` in the root frame of its own stack.
+//! 2. The yielder of a running coroutine lies at the base of its stack and is valid while it runs.
+//! 3. A header is the first field of its `#[repr(C)]` `Link<In, Yield>`, and its signature names these
+//!    two types when both are `'static`, and matches no types otherwise.
+#![allow(unsafe_code)] // thread-wide pointers to what lies on coroutine stacks
+
+use std::any::TypeId;
+use std::cell::Cell;
+use std::fmt;
+use std::panic::resume_unwind;
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use super::raw::RawYielder;
+use super::thrown::{Order, Thrown};
+
+thread_local! {
+    /// The innermost running coroutine, or null.
+    static HEAD: Cell<*const Header> = const { Cell::new(ptr::null()) };
+    /// The greenlet family of the running chain; 0 before it has one.
+    static FAMILY: Cell<u64> = const { Cell::new(0) };
+    /// Set by the sentinel: thread-locals of this thread are dying.
+    static EXITED: Cell<bool> = const { Cell::new(false) };
+    /// Registered at the first coroutine, so that thread-locals older than that outlive it.
+    static SENTINEL: Sentinel = const { Sentinel };
+}
+
+struct Sentinel;
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        EXITED.set(true);
+    }
+}
+
+/// Called where coroutines are made.
+pub(super) fn register_sentinel() {
+    // After the destructor has run there is nothing to register: `EXITED` is set for good.
+    let _ = SENTINEL.try_with(|_| ());
+}
+
+/// Whether this thread has begun to destroy its thread-locals.
+#[inline(always)]
+pub(super) fn exited() -> bool {
+    EXITED.get()
+}
+
+/// A number for each coroutine of the process, to tell them apart in reports.
+pub(super) fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    // Relaxed: only distinctness matters.
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The innermost coroutine and the greenlet family of one line of control: of a task, or of a thread
+/// outside tasks. It owns nothing.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "runtime"), allow(dead_code))]
+pub(crate) struct Chain {
+    head: *const Header,
+    family: u64,
+}
+
+#[cfg_attr(not(feature = "runtime"), allow(dead_code))]
+impl Chain {
+    /// No coroutine, no greenlet: how a task starts, and a barrier that no suspend or switch crosses.
+    pub(crate) const EMPTY: Chain = Chain {
+        head: ptr::null(),
+        family: 0,
+    };
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chain")
+            .field("in_coroutine", &!self.head.is_null())
+            .field("family", &self.family)
+            .finish()
+    }
+}
+
+/// Installs `new` as the chain of this thread and returns the one before.
+///
+/// The caller sees to it that a chain goes back only to the line of control that it was taken from.
+#[inline(always)]
+#[cfg_attr(not(feature = "runtime"), allow(dead_code))]
+pub(crate) fn exchange(new: Chain) -> Chain {
+    Chain {
+        head: HEAD.replace(new.head),
+        family: FAMILY.replace(new.family),
+    }
+}
+
+/// Keeps the innermost coroutine from suspending, and a greenlet from being switched away from, while
+/// the result lives; `what` names the scope in the message. Coroutines resumed inside may suspend.
+pub(crate) fn forbid_suspend(what: &'static str) -> Pin {
+    let old = HEAD.get();
+    let old_what = innermost(old).map(|header| {
+        HEAD.set(old.map_addr(|address| address | PINNED));
+        header.pinned.replace(what)
+    });
+    Pin { old, old_what }
+}
+
+/// A stretch of code on one stack that no suspension leaves.
+pub(crate) struct Pin {
+    old: *const Header,
+    old_what: Option<&'static str>,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        if let (Some(header), Some(what)) = (innermost(self.old), self.old_what) {
+            header.pinned.set(what);
+            HEAD.set(self.old);
+        }
+    }
+}
+
+/// The bit of `HEAD` and of a `parent` that says: pinned.
+const PINNED: usize = 1;
+
+#[inline(always)]
+fn is_pinned(head: *const Header) -> bool {
+    head.addr() & PINNED != 0
+}
+
+/// The header that a link of the chain points to.
+#[inline(always)]
+fn innermost<'a>(head: *const Header) -> Option<&'a Header> {
+    let header = head.map_addr(|address| address & !PINNED);
+    // SAFETY: a link of the running chain is null or points to a running coroutine's header (fact 1),
+    // and no caller holds the reference over the end of that coroutine.
+    unsafe { header.as_ref() }
+}
+
+/// The greenlet family of the running chain; 0 if it has none yet.
+#[inline(always)]
+pub(super) fn family() -> u64 {
+    FAMILY.get()
+}
+
+/// Gives the running chain its greenlet family.
+pub(super) fn set_family(id: u64) {
+    FAMILY.set(id);
+}
+
+/// The types that a coroutine exchanges, as `suspend` compares them.
+pub(super) struct Signature {
+    /// `None`: borrowed types or a greenlet; no `suspend` fits.
+    types: Option<(TypeId, TypeId)>,
+    /// What the body is, for messages.
+    describe: fn() -> String,
+    /// A greenlet ends the chain: the coroutines below it are parked by the greenlet switch.
+    greenlet: bool,
+}
+
+impl Signature {
+    /// Of a coroutine whose types are known for good.
+    pub(super) const fn of<In: 'static, Yield: 'static>() -> &'static Signature {
+        &const {
+            Signature {
+                types: Some((TypeId::of::<In>(), TypeId::of::<Yield>())),
+                describe: || {
+                    format!(
+                        "suspend::<{}, {}>",
+                        std::any::type_name::<In>(),
+                        std::any::type_name::<Yield>()
+                    )
+                },
+                greenlet: false,
+            }
+        }
+    }
+
+    /// Of a body that borrows: its types may be shorter-lived than any `TypeId`.
+    pub(super) const BORROWED: &'static Signature = &Signature {
+        types: None,
+        describe: || "its own yielder only, because it borrows".to_string(),
+        greenlet: false,
+    };
+
+    /// Of a greenlet.
+    pub(super) const GREENLET: &'static Signature = &Signature {
+        types: None,
+        describe: || "no suspend, because it is a greenlet: greenlets switch".to_string(),
+        greenlet: true,
+    };
+
+    #[inline(always)]
+    fn fits<In: 'static, Yield: 'static>(&self) -> bool {
+        self.types == Some((TypeId::of::<In>(), TypeId::of::<Yield>()))
+    }
+}
+
+/// What the chain knows of one coroutine, whatever its types.
+pub(super) struct Header {
+    /// Never changes.
+    signature: &'static Signature,
+    /// The next outer coroutine; written at each resume, meaningless while suspended.
+    parent: Cell<*const Header>,
+    /// The innermost coroutine when this one is resumed: itself, unless it was suspended from the
+    /// stack of an inner one that goes on running then.
+    top: Cell<*const Header>,
+    /// Null before the start, then the base of the stack for good.
+    yielder: Cell<*const RawYielder>,
+    /// What pinned it, for the message.
+    pinned: Cell<&'static str>,
+    /// Suspended by a call that would unwind, while the thread was unwinding: nothing may be thrown.
+    mid_unwind: Cell<bool>,
+}
+
+/// The two sides' shared cells: values travel here, the switch itself carries nothing.
+#[repr(C)]
+pub(super) struct Link<In, Yield> {
+    /// First, so that a pointer to the link is a pointer to the header (fact 3).
+    header: Header,
+    /// Set by the resumer, taken by the body. `None` after a switch means: there is an order.
+    input: Cell<Option<In>>,
+    /// Set by the body, taken by the resumer.
+    output: Cell<Option<Yield>>,
+    /// What to throw instead of an input.
+    order: Cell<Option<Order>>,
+}
+
+impl<In, Yield> Link<In, Yield> {
+    pub(super) fn new(signature: &'static Signature) -> Self {
+        Link {
+            header: Header {
+                signature,
+                parent: Cell::new(ptr::null()),
+                top: Cell::new(ptr::null()),
+                yielder: Cell::new(ptr::null()),
+                pinned: Cell::new(""),
+                mid_unwind: Cell::new(false),
+            },
+            input: Cell::new(None),
+            output: Cell::new(None),
+            order: Cell::new(None),
+        }
+    }
+
+    #[inline(always)]
+    fn as_header(&self) -> *const Header {
+        // From the whole link: the pointer is cast back to it.
+        ptr::from_ref(self).cast()
+    }
+
+    /// Called by the root frame before the body.
+    pub(super) fn started(&self, yielder: &RawYielder) {
+        self.header.yielder.set(yielder);
+    }
+
+    /// The resumer's side: `switch` runs the body until it suspends or ends.
+    #[inline(always)]
+    pub(super) fn resumed<R>(&self, switch: impl FnOnce() -> R) -> R {
+        let me = &self.header;
+        let top = me.top.get();
+        let outer = HEAD.replace(if top.is_null() { self.as_header() } else { top });
+        // A greenlet ends the chain: what it was switched from is parked by that.
+        me.parent.set(if me.signature.greenlet {
+            ptr::null()
+        } else {
+            outer
+        });
+        let result = switch();
+        HEAD.set(outer);
+        result
+    }
+
+    #[inline(always)]
+    pub(super) fn put_input(&self, value: Option<In>) {
+        self.input.set(value);
+    }
+
+    #[inline(always)]
+    pub(super) fn take_input(&self) -> Option<In> {
+        self.input.take()
+    }
+
+    #[inline(always)]
+    pub(super) fn take_output(&self) -> Option<Yield> {
+        self.output.take()
+    }
+
+    pub(super) fn put_order(&self, order: Order) {
+        self.order.set(Some(order));
+    }
+
+    pub(super) fn take_order(&self) -> Option<Order> {
+        self.order.take()
+    }
+
+    /// Whether an order to unwind would hit a destructor in the middle of an unwind.
+    pub(super) fn is_mid_unwind(&self) -> bool {
+        self.header.mid_unwind.get()
+    }
+
+    /// Names this coroutine in its own close payload: unique while it lives.
+    pub(super) fn identity(&self) -> usize {
+        self.as_header().addr()
+    }
+
+    /// Whether the code that asks runs inside this coroutine and may leave it: no greenlet and no pin
+    /// lies in between.
+    #[inline(always)]
+    pub(super) fn may_suspend(&self) -> bool {
+        HEAD.get() == self.as_header() || self.obstacle().is_none()
+    }
+
+    /// Why this coroutine cannot be suspended from here.
+    #[cold]
+    fn obstacle(&self) -> Option<String> {
+        let mut next = HEAD.get();
+        while let Some(header) = innermost(next) {
+            if is_pinned(next) {
+                return Some(format!("suspend inside of {}", header.pinned.get()));
+            }
+            if ptr::eq(header, self.as_header()) {
+                return None;
+            }
+            next = header.parent.get();
+        }
+        Some("a yielder was used outside of its running coroutine".into())
+    }
+
+    /// Gives `value` to the resumer and waits for an input; unwinds if there is an order instead.
+    #[inline(always)]
+    #[track_caller]
+    pub(super) fn suspend(&self, value: Yield) -> In {
+        if HEAD.get() == self.as_header() && !thread::panicking() {
+            self.output.set(Some(value));
+            self.switch_out();
+        } else {
+            self.suspend_slowly(value, true);
+        }
+        match self.input.take() {
+            Some(input) => input,
+            None => self.obey(),
+        }
+    }
+
+    /// Like `suspend`, and hands an order over instead of obeying it.
+    #[track_caller]
+    pub(super) fn try_suspend(&self, value: Yield) -> Result<In, Thrown> {
+        self.suspend_slowly(value, false);
+        match self.input.take() {
+            Some(input) => Ok(input),
+            None => Err(Thrown::new(self.expect_order(), self.identity())),
+        }
+    }
+
+    /// From the stack of an inner coroutine, or while the thread unwinds.
+    #[cold]
+    #[track_caller]
+    fn suspend_slowly(&self, value: Yield, unwinds: bool) {
+        let me = &self.header;
+        if let Some(obstacle) = self.obstacle() {
+            panic!("{obstacle}");
+        }
+        self.output.set(Some(value));
+        let top = HEAD.get();
+        me.top.set(top);
+        // In doubt (the unwind may be the resumer's, or that of a neighbour) it counts as ours: a stack
+        // that is leaked is better than a process that aborts.
+        me.mid_unwind.set(unwinds && thread::panicking());
+        self.switch_out();
+        me.mid_unwind.set(false);
+        me.top.set(ptr::null());
+    }
+
+    /// The caller has seen that this coroutine is on the chain.
+    #[inline(always)]
+    fn switch_out(&self) {
+        // SAFETY: this coroutine is on the running chain, so it is running and its yielder is valid
+        // (facts 1 and 2); it stays so until the switch below, and again after it.
+        let yielder = unsafe { &*self.header.yielder.get() };
+        yielder.suspend(0);
+    }
+
+    #[cold]
+    fn obey(&self) -> ! {
+        resume_unwind(self.expect_order().into_payload(self.identity()))
+    }
+
+    fn expect_order(&self) -> Order {
+        self.order
+            .take()
+            .expect("resumed with an input or an order")
+    }
+}
+
+impl<In, Yield> fmt::Debug for Link<In, Yield> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("types", &(self.header.signature.describe)())
+            .field("mid_unwind", &self.header.mid_unwind.get())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether the code that asks is outside of every greenlet of its chain.
+pub(super) fn is_outside_greenlets() -> bool {
+    let mut next = HEAD.get();
+    while let Some(header) = innermost(next) {
+        if header.signature.greenlet {
+            return false;
+        }
+        next = header.parent.get();
+    }
+    true
+}
+
+/// Suspends the innermost coroutine or generator from any depth of calls, without a yielder.
+///
+/// It gives `value` to whoever resumed it and returns what the next `resume` or `send` brings. So a
+/// plain function becomes a coroutine by a callback that suspends, though it knows nothing of it. Both
+/// types must be exactly those of the innermost coroutine; they are `'static` because they are compared
+/// at run time. A body that borrows is suspended by its [`Yielder`](super::Yielder).
+///
+/// # Panics
+///
+/// Outside of a coroutine, and when `In` and `Yield` are not the types of the innermost one.
+/// The payload of an order to close, or of what was thrown in, unwinds from here.
+///
+/// # Examples
+///
+/// ```
+/// use greenloom::coroutine::{suspend, Generator};
+///
+/// fn calc(n: u32, each: impl Fn(u32)) -> u32 {
+///     (0..n).map(|i| { each(i); i }).sum()
+/// }
+///
+/// let pauses = Generator::<u32, (), u32>::new(|_| calc(10, suspend::<(), u32>));
+/// assert_eq!(pauses.by_ref().count(), 10);
+/// assert_eq!(pauses.take_return(), Some(45));
+/// ```
+#[inline(always)]
+#[track_caller]
+pub fn suspend<In: 'static, Yield: 'static>(value: Yield) -> In {
+    let head = HEAD.get();
+    match innermost(head) {
+        Some(header) if header.signature.fits::<In, Yield>() => {
+            let link = head.map_addr(|address| address & !PINNED);
+            // SAFETY: the signature says that this header begins a `Link<In, Yield>` (fact 3), the
+            // pointer was made from the whole link, and the link lives at least until the body that
+            // calls here has ended (fact 1).
+            let link = unsafe { &*link.cast::<Link<In, Yield>>() };
+            link.suspend(value)
+        }
+        innermost => refuse::<In, Yield>(innermost),
+    }
+}
+
+#[cold]
+#[track_caller]
+fn refuse<In, Yield>(innermost: Option<&Header>) -> ! {
+    let (input, yielded) = (std::any::type_name::<In>(), std::any::type_name::<Yield>());
+    match innermost {
+        None => panic!("suspend::<{input}, {yielded}> outside of a coroutine"),
+        Some(header) => panic!(
+            "suspend::<{input}, {yielded}> inside a coroutine that takes {}",
+            (header.signature.describe)()
+        ),
+    }
+}

@@ -1,0 +1,100 @@
+//! From a closure to a queued task: the one way in, for tasks and for strangers.
+#![allow(unsafe_code)]
+
+use std::sync::Arc;
+
+use crate::scheduler::current;
+use crate::scheduler::header::{Spec, TaskId};
+use crate::scheduler::packet::{Farewell, Joiner, new_task};
+use crate::scheduler::shared::{Refused, Shared};
+
+use super::error::SpawnError;
+
+impl From<Refused> for SpawnError {
+    fn from(refused: Refused) -> SpawnError {
+        match refused {
+            Refused::Stopping => SpawnError::Stopping,
+            Refused::Full { limit } => SpawnError::Full { limit },
+        }
+    }
+}
+
+/// Makes a task and queues it: on this thread's worker if that belongs to `shared`, by the injector
+/// otherwise. A refused closure is dropped here.
+///
+/// # Safety
+///
+/// As for [`new_task`]; a pinned task is launched from the worker that it is to run on.
+#[inline]
+pub(crate) unsafe fn launch_unchecked<F, T, E>(
+    shared: &Arc<Shared>,
+    spec: Spec,
+    closure: F,
+    farewell: E,
+) -> Result<Joiner<T>, SpawnError>
+where
+    F: FnOnce() -> T,
+    E: Farewell,
+{
+    shared.admit()?;
+    current::with_processor(|processor| {
+        let local = processor.filter(|processor| Arc::ptr_eq(&processor.shared, shared));
+        if local.is_none() && (spec.pinned || shared.is_stopping()) {
+            shared.dismiss();
+            return Err(if spec.pinned {
+                SpawnError::NoWorker
+            } else {
+                SpawnError::Stopping
+            });
+        }
+        // SAFETY: the caller's promises.
+        let (queued, joiner) = unsafe { new_task(TaskId::next(), spec, closure, farewell) };
+        match local {
+            Some(processor) => processor.spawn(queued),
+            None => {
+                if let Err((refused, task)) = shared.inject(queued) {
+                    // The door closed in the last instant. Claimed here, so that nobody starts it.
+                    shared.dismiss();
+                    current::refuse_unqueued(&task);
+                    return Err(refused.into());
+                }
+            }
+        }
+        Ok(joiner)
+    })
+}
+
+/// [`launch_unchecked`] for closures that may go anywhere.
+#[inline]
+pub(crate) fn launch<F, T, E>(
+    shared: &Arc<Shared>,
+    mut spec: Spec,
+    closure: F,
+    farewell: E,
+) -> Result<Joiner<T>, SpawnError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+    E: Farewell + Send + 'static,
+{
+    spec.pinned = false;
+    // SAFETY: everything is `'static` and `Send`.
+    unsafe { launch_unchecked(shared, spec, closure, farewell) }
+}
+
+/// [`launch_unchecked`] for closures that stay on this worker.
+#[inline]
+pub(crate) fn launch_pinned<F, T>(
+    shared: &Arc<Shared>,
+    mut spec: Spec,
+    closure: F,
+) -> Result<Joiner<T>, SpawnError>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    spec.pinned = true;
+    // SAFETY: everything is `'static`; a pinned task is refused unless this is a worker of `shared`, and
+    // is then queued on it. `Joiner<T>` is `Send` only if `T` is.
+    unsafe { launch_unchecked(shared, spec, closure, ()) }
+}

@@ -1,0 +1,182 @@
+//! The running thread's worker and task: the one door through which code on a task's stack reaches both.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::ptr;
+
+use crate::coroutine::ambient::{self, Chain};
+use crate::coroutine::raw::RawYielder;
+use crate::sys::cpu::prefetch;
+
+use super::header::Claim;
+use super::local::Local;
+use super::processor::Processor;
+use super::task::TaskRef;
+
+struct Here {
+    /// The worker whose loop runs on this thread; null elsewhere.
+    processor: Cell<*const Processor>,
+    /// The record of the task that runs on this thread right now; null on a worker's own stack.
+    local: Cell<*const Local>,
+}
+
+thread_local! {
+    // Const and without a destructor: reading it is one load, also while the thread exits.
+    static HERE: Here = const {
+        Here { processor: Cell::new(ptr::null()), local: Cell::new(ptr::null()) }
+    };
+}
+
+/// Runs `f` with this thread's worker, if it is one.
+#[inline]
+pub(crate) fn with_processor<R>(f: impl FnOnce(Option<&Processor>) -> R) -> R {
+    let processor = HERE.with(|here| here.processor.get());
+    // SAFETY: `Enter` put the pointer there and takes it away before its processor dies, on this thread;
+    // the reference does not leave `f`, which runs on this thread, inside the worker's loop.
+    f(unsafe { processor.as_ref() })
+}
+
+/// Runs `f` with the task that is running here, if any.
+#[inline]
+pub(crate) fn with_local<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
+    let local = HERE.with(|here| here.local.get());
+    // SAFETY: `local` lies at the base of the running task's stack (see `run_task`), and everything that
+    // runs while the pointer is installed runs above it; it is replaced at each switch of task.
+    f(unsafe { local.as_ref() })
+}
+
+/// Runs `f` with both, as they are needed together by every wait of a task.
+#[inline]
+pub(crate) fn with_task<R>(f: impl FnOnce(Option<(&Processor, &Local)>) -> R) -> R {
+    let (processor, local) = HERE.with(|here| (here.processor.get(), here.local.get()));
+    // SAFETY: as in `with_processor` and `with_local`; a local is installed only under a processor.
+    f(unsafe { processor.as_ref().zip(local.as_ref()) })
+}
+
+/// Makes a processor the thread's own for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Enter<'a> {
+    processor: &'a Processor,
+}
+
+impl<'a> Enter<'a> {
+    /// `None` when the thread runs a worker already.
+    pub(crate) fn new(processor: &'a Processor) -> Option<Self> {
+        HERE.with(|here| {
+            here.processor
+                .get()
+                .is_null()
+                .then(|| here.processor.set(processor))?;
+            Some(Enter { processor })
+        })
+    }
+}
+
+impl Drop for Enter<'_> {
+    fn drop(&mut self) {
+        HERE.with(|here| {
+            debug_assert!(ptr::eq(here.processor.get(), self.processor));
+            here.processor.set(ptr::null());
+        });
+    }
+}
+
+/// What a started task's thread-wide pointers are while it does not run.
+#[derive(Clone, Copy)]
+pub(crate) struct Suspended {
+    local: *const Local,
+    chain: Chain,
+}
+
+impl Suspended {
+    /// Of a task that has not run yet.
+    pub(crate) const FRESH: Suspended = Suspended {
+        local: ptr::null(),
+        chain: Chain::EMPTY,
+    };
+
+    /// Runs `resume`, which switches to the task, with the task's pointers installed, and keeps what
+    /// they are when it comes back.
+    #[inline]
+    pub(crate) fn swapped_in<R>(&mut self, resume: impl FnOnce() -> R) -> R {
+        let outer = ambient::exchange(self.chain);
+        HERE.with(|here| here.local.set(self.local));
+        let result = resume();
+        self.local = HERE.with(|here| here.local.replace(ptr::null()));
+        self.chain = ambient::exchange(outer);
+        result
+    }
+
+    /// Asks for what the task will touch first when it is resumed.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        // The record, and below it the frames that lead from it to the switch.
+        let record = self.local.cast::<[u8; 64]>();
+        for line in -3..=1 {
+            prefetch(record.wrapping_offset(line));
+        }
+    }
+
+    /// Looks at the record of a suspended task, from its worker's own stack.
+    pub(crate) fn inspect<R>(&self, f: impl FnOnce(Option<&Local>) -> R) -> R {
+        // SAFETY: the owner of this value is the worker's table of started tasks, which forgets it when
+        // the task's body returns; until then the record stays where it is, on the suspended stack.
+        f(unsafe { self.local.as_ref() })
+    }
+}
+
+/// Runs the body of the task that this worker has claimed, on the task's own stack, with its record at the
+/// base of that stack. Called once a task, by the loop.
+#[inline]
+pub(super) fn run_task(local: &Local) {
+    HERE.with(|here| here.local.set(local));
+    // SAFETY: the loop starts only what it has claimed, and a task's coroutine calls this once.
+    unsafe { local.task.run() };
+    HERE.with(|here| here.local.set(ptr::null()));
+}
+
+/// Ends a task that the loop has claimed and cannot start.
+pub(super) fn refuse_task(task: &TaskRef, why: std::io::Error) {
+    // SAFETY: the loop has claimed it and drops it after this.
+    unsafe { task.refuse(Some(why)) };
+}
+
+/// Ends a task that no queue would take.
+pub(crate) fn refuse_unqueued(task: &TaskRef) {
+    if let Some(task) = claim(task) {
+        // SAFETY: claimed this instant, and dropped after this.
+        unsafe { task.refuse(None) };
+    }
+}
+
+/// Takes the right to start a task, and with it the claimer's reference. `None`: somebody else has.
+#[inline]
+pub(super) fn claim(task: &TaskRef) -> Option<TaskRef> {
+    match task.claim() {
+        // SAFETY: won this instant.
+        Claim::Won => Some(unsafe { task.runner() }),
+        Claim::Lost => None,
+    }
+}
+
+/// The yielder of a task, at the base of its stack.
+#[derive(Clone, Copy)]
+pub(crate) struct BaseYielder(*const RawYielder);
+
+impl BaseYielder {
+    pub(crate) fn new(yielder: &RawYielder) -> Self {
+        BaseYielder(yielder)
+    }
+
+    /// Suspends the task, from whatever stack of it is running.
+    ///
+    /// Called by `Local` alone, which lives on the same stack as the yielder.
+    #[inline]
+    pub(super) fn suspend(self, word: usize) {
+        // SAFETY: the yielder lies at the base of the task's stack and so outlives the `Local` that holds
+        // this value. The task is running (its `Local` was reached through `HERE`), perhaps on the stack
+        // of a coroutine that it resumed; suspending the outer from the inner stack is sound, for the
+        // inner one is not resumed before the outer is.
+        unsafe { (*self.0).suspend(word) }
+    }
+}

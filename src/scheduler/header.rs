@@ -1,0 +1,339 @@
+//! What others may hold of a task: who it is, where it lives, and the one word that decides its fate.
+
+use std::cell::Cell;
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use crate::stack::StackSize;
+
+/// The number of a task: unique in the process, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(pub(crate) u64);
+
+impl TaskId {
+    /// A number nobody has had. Given out in blocks, a block a thread, so that spawning touches no shared
+    /// counter.
+    pub(crate) fn next() -> TaskId {
+        const BLOCK: u64 = 1024;
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        thread_local! {
+            static MINE: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+        }
+        MINE.with(|mine| {
+            let (mut id, mut end) = mine.get();
+            if id == end {
+                // Relaxed: only uniqueness matters.
+                id = NEXT.fetch_add(BLOCK, Ordering::Relaxed);
+                end = id + BLOCK;
+            }
+            mine.set((id + 1, end));
+            TaskId(id)
+        })
+    }
+
+    /// The number itself, for logs and maps.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl std::fmt::Display for TaskId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a spawner says of a task before it exists.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    /// Boxed twice, so that the many tasks without a name spend one word on it.
+    #[expect(clippy::box_collection, reason = "one word where there is no name")]
+    pub(crate) name: Option<Box<String>>,
+    pub(crate) place: &'static Location<'static>,
+    pub(crate) stack_size: StackSize,
+    /// Runs only on the worker that made it: its closure need not be `Send`.
+    pub(crate) pinned: bool,
+}
+
+/// The shared part of a task.
+///
+/// Three groups of fields. Fixed ones, written before the task is shared. The `fate` word, changed by
+/// anyone through read-modify-writes. And what the home worker alone writes (`home`, `key`, `phase`):
+/// plain loads and stores, atomic only because strangers may read them.
+pub(crate) struct Header {
+    pub(crate) id: TaskId,
+    pub(crate) spec: Spec,
+    /// Bits of [`Fate`].
+    fate: AtomicU32,
+    /// Slot in the home worker's table of started tasks. Set once, before `home`.
+    key: AtomicU32,
+    /// The worker that started the task: 0 before that, then set once and never changed.
+    home: AtomicU64,
+    /// One of the `PHASE_` values. Written by the home worker's thread only.
+    phase: AtomicU8,
+    /// A wake of this task lies in its home's inbox: the next stranger need not send another.
+    announced: AtomicBool,
+}
+
+/// Bits of the fate word. All changes are read-modify-writes, so each change sees every one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fate(u32);
+
+impl Fate {
+    /// Somebody has taken it upon himself to start the task: a worker that popped it or the task that
+    /// joins it. Set exactly once; who finds it set drops his reference and forgets the task.
+    const CLAIMED: u32 = 1;
+    /// The outcome is stored; nothing of the task's body runs any more but its farewell.
+    const COMPLETE: u32 = 2;
+    /// The join handle has left a waker to be woken at completion.
+    const JOINING: u32 = 4;
+    /// The join handle is gone: the outcome is dropped by the task itself.
+    const DETACHED: u32 = 8;
+    /// Cancellation was asked for. Never taken back.
+    const CANCELLED: u32 = 16;
+    /// `unpark` came; the next `park` returns at once.
+    const TOKEN: u32 = 32;
+
+    pub(crate) fn is_claimed(self) -> bool {
+        self.0 & Fate::CLAIMED != 0
+    }
+    pub(crate) fn is_complete(self) -> bool {
+        self.0 & Fate::COMPLETE != 0
+    }
+    pub(crate) fn is_joining(self) -> bool {
+        self.0 & Fate::JOINING != 0
+    }
+    pub(crate) fn is_detached(self) -> bool {
+        self.0 & Fate::DETACHED != 0
+    }
+    pub(crate) fn is_cancelled(self) -> bool {
+        self.0 & Fate::CANCELLED != 0
+    }
+}
+
+/// Running, or in the ready queue by its own yield: a wake that comes meanwhile must outlive the yield, for
+/// it may belong to a wait that was published before.
+const PHASE_RUNNING: u8 = 0;
+/// The same, and a wake came meanwhile: the next park returns at once.
+const PHASE_NOTIFIED: u8 = 1;
+/// In the ready queue by a wake; further wakes add nothing.
+const PHASE_READY: u8 = 2;
+const PHASE_PARKED: u8 = 3;
+const PHASE_FINISHED: u8 = 4;
+
+/// What the home worker must do after a wake.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterWake {
+    /// Put it into the ready queue.
+    Enqueue,
+    /// It runs, is queued already, or has ended.
+    Nothing,
+}
+
+/// What claiming a task gave.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// The caller, and nobody else, starts the task.
+    Won,
+    /// Somebody else has started it, or will.
+    Lost,
+}
+
+impl Header {
+    pub(crate) fn new(id: TaskId, spec: Spec) -> Self {
+        Header {
+            id,
+            spec,
+            fate: AtomicU32::new(0),
+            key: AtomicU32::new(u32::MAX),
+            home: AtomicU64::new(0),
+            phase: AtomicU8::new(PHASE_RUNNING),
+            announced: AtomicBool::new(false),
+        }
+    }
+
+    /// The name, or an empty string.
+    pub(crate) fn name(&self) -> &str {
+        self.spec.name.as_ref().map_or("", |name| name.as_str())
+    }
+
+    /// Acquire: who sees `COMPLETE` sees the outcome as well.
+    #[inline]
+    pub(crate) fn fate(&self) -> Fate {
+        Fate(self.fate.load(Ordering::Acquire))
+    }
+
+    /// Takes the right to start the task.
+    #[inline]
+    pub(crate) fn claim(&self) -> Claim {
+        // AcqRel: acquires the closure that the spawner wrote; orders the claim before later reads of
+        // the bits that were set by others.
+        match self.fate.fetch_or(Fate::CLAIMED, Ordering::AcqRel) & Fate::CLAIMED {
+            0 => Claim::Won,
+            _ => Claim::Lost,
+        }
+    }
+
+    /// Publishes the stored outcome; returns the word before.
+    #[inline]
+    pub(crate) fn complete(&self) -> Fate {
+        // Release: the outcome and whatever the task did happen before its join.
+        // Acquire: pairs with `join`, whose waker is read next.
+        Fate(self.fate.fetch_or(Fate::COMPLETE, Ordering::AcqRel))
+    }
+
+    /// Announces the waker that was stored just before; returns the word before.
+    #[inline]
+    pub(crate) fn join(&self) -> Fate {
+        // Release: publishes the waker. Acquire: the outcome, should it have come meanwhile.
+        Fate(self.fate.fetch_or(Fate::JOINING, Ordering::AcqRel))
+    }
+
+    /// Takes the announcement back; when the word before says complete, the completer owns the waker.
+    pub(crate) fn unjoin(&self) -> Fate {
+        Fate(self.fate.fetch_and(!Fate::JOINING, Ordering::AcqRel))
+    }
+
+    /// The join handle goes away; returns the word before: when complete, the outcome is the caller's.
+    pub(crate) fn detach(&self) -> Fate {
+        Fate(self.fate.fetch_or(Fate::DETACHED, Ordering::AcqRel))
+    }
+
+    /// Asks for cancellation; returns the word before.
+    pub(crate) fn cancel(&self) -> Fate {
+        Fate(self.fate.fetch_or(Fate::CANCELLED, Ordering::AcqRel))
+    }
+
+    /// Leaves the unpark token; returns the word before.
+    pub(crate) fn give_token(&self) -> Fate {
+        Fate(self.fate.fetch_or(Fate::TOKEN, Ordering::AcqRel))
+    }
+
+    /// Takes the unpark token.
+    pub(crate) fn take_token(&self) -> bool {
+        // A read-modify-write even when the bit is clear: it orders this park against `give_token`, so
+        // that either we see the token or the giver sees our home.
+        self.fate.fetch_and(!Fate::TOKEN, Ordering::AcqRel) & Fate::TOKEN != 0
+    }
+
+    /// The home worker, 0 when the task has not started.
+    #[inline]
+    pub(crate) fn home(&self) -> u64 {
+        // Acquire: pairs with `settle`; who sees the home sees the key.
+        self.home.load(Ordering::Acquire)
+    }
+
+    /// The home of a task that is known to be claimed: the claimer is about to write it.
+    pub(crate) fn settled_home(&self) -> u64 {
+        loop {
+            match self.home() {
+                // A few instructions lie between claim and settle, unless the claimer's thread was
+                // scheduled away in between, or must wait for memory for a stack.
+                0 => std::thread::yield_now(),
+                home => return home,
+            }
+        }
+    }
+
+    /// Called once by the worker that claimed the task.
+    #[inline]
+    pub(crate) fn settle(&self, home: u64) {
+        self.home.store(home, Ordering::Release);
+    }
+
+    /// The slot among the home worker's started tasks.
+    #[inline]
+    pub(crate) fn key(&self) -> u32 {
+        self.key.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn set_key(&self, key: u32) {
+        self.key.store(key, Ordering::Relaxed);
+    }
+
+    /// For strangers: true when their wake must be sent.
+    pub(crate) fn announce(&self) -> bool {
+        // AcqRel, even when set already: what this waker did before is seen by the task, because the
+        // home's swap in `receive` reads from this one.
+        !self.announced.swap(true, Ordering::AcqRel)
+    }
+
+    /// For the home worker, when it takes the wake out of its inbox.
+    pub(crate) fn receive(&self) {
+        self.announced.swap(false, Ordering::AcqRel);
+    }
+
+    // From here on: the home worker's thread only.
+
+    #[inline]
+    fn phase(&self) -> u8 {
+        self.phase.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn set_phase(&self, phase: u8) {
+        self.phase.store(phase, Ordering::Relaxed);
+    }
+
+    /// A wake, on the home worker.
+    #[inline]
+    pub(crate) fn wake(&self) -> AfterWake {
+        match self.phase() {
+            PHASE_PARKED => {
+                self.set_phase(PHASE_READY);
+                return AfterWake::Enqueue;
+            }
+            PHASE_RUNNING => self.set_phase(PHASE_NOTIFIED),
+            _ => {}
+        }
+        AfterWake::Nothing
+    }
+
+    /// The task runs again, if it was resumed because of a wake; one that was resumed to describe itself
+    /// stays parked.
+    #[inline]
+    pub(crate) fn enter_if_ready(&self) {
+        if self.phase() == PHASE_READY {
+            self.set_phase(PHASE_RUNNING);
+        }
+    }
+
+    /// The task runs again though nobody woke it.
+    pub(crate) fn enter(&self) {
+        self.set_phase(PHASE_RUNNING);
+    }
+
+    /// Takes a wake that came while running; when there is none, the task counts as parked.
+    #[inline]
+    pub(crate) fn try_park(&self) -> bool {
+        if self.phase() == PHASE_NOTIFIED {
+            self.set_phase(PHASE_RUNNING);
+            return false;
+        }
+        self.set_phase(PHASE_PARKED);
+        true
+    }
+
+    #[inline]
+    pub(crate) fn finish(&self) {
+        self.set_phase(PHASE_FINISHED);
+    }
+
+    pub(crate) fn is_parked(&self) -> bool {
+        self.phase() == PHASE_PARKED
+    }
+}
+
+impl std::fmt::Debug for Header {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task")
+            .field("id", &self.id.0)
+            .field("name", &self.name())
+            .field("fate", &self.fate())
+            .field("spawned_at", &format_args!("{}", self.spec.place))
+            .finish_non_exhaustive()
+    }
+}

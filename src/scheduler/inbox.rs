@@ -1,0 +1,135 @@
+//! The mailbox of one worker: what other threads want of it, and the directory by which they find it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use crate::driver::reactor::Unparker;
+
+use super::report::Collector;
+use super::sleep::Sleepers;
+use super::task::TaskRef;
+
+/// What a stranger may want of a worker.
+#[derive(Debug)]
+pub(crate) enum Letter {
+    /// A task that lives there has been woken.
+    Wake(TaskRef),
+    /// All parked tasks shall describe themselves; the last worker to answer sends `Settle` to the judge.
+    Describe(Arc<Collector>),
+    /// Every worker has answered: raise the report, or log it.
+    Settle(Arc<Collector>),
+    /// A main task, which lives there, shall end with this deadlock report.
+    Deadlock(TaskRef, Arc<str>),
+    /// Start nothing new, cancel everything, then end.
+    Stop,
+}
+
+/// One worker's mailbox. It outlives the worker in the hands of late senders, and then swallows letters:
+/// so nothing in it is a descriptor number or anything else that could be used again by others.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    index: usize,
+    letters: Mutex<Vec<Letter>>,
+    /// Whether there are letters: the worker looks at this before it takes the lock.
+    is_filled: AtomicBool,
+    unparker: Unparker,
+    sleepers: Arc<Sleepers>,
+}
+
+impl Mailbox {
+    pub(crate) fn new(index: usize, unparker: Unparker, sleepers: Arc<Sleepers>) -> Self {
+        Mailbox {
+            index,
+            letters: Mutex::default(),
+            is_filled: AtomicBool::new(false),
+            unparker,
+            sleepers,
+        }
+    }
+
+    /// Leaves a letter and wakes the worker if it sleeps.
+    pub(crate) fn post(&self, letter: Letter) {
+        self.put(letter);
+        if self.sleepers.wake(self.index) {
+            self.unparker.unpark();
+        }
+    }
+
+    /// Leaves a question, which does not count as a wake.
+    pub(crate) fn ask(&self, letter: Letter) {
+        self.put(letter);
+        if self.sleepers.ask(self.index) {
+            self.unparker.unpark();
+        }
+    }
+
+    fn put(&self, letter: Letter) {
+        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        letters.push(letter);
+        // Inside the lock, so that `take` cannot clear it after a push it has not seen.
+        self.is_filled.store(true, Ordering::Release);
+    }
+
+    /// Writes the worker's eventfd: it has been woken.
+    pub(crate) fn unpark(&self) {
+        self.unparker.unpark();
+    }
+
+    #[inline]
+    pub(crate) fn is_filled(&self) -> bool {
+        // Acquire only for form's sake: the lock orders what is inside.
+        self.is_filled.load(Ordering::Acquire)
+    }
+
+    /// Moves all letters into `into`, which is empty; its buffer is used again.
+    pub(crate) fn take(&self, into: &mut Vec<Letter>) {
+        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut *letters, into);
+        self.is_filled.store(false, Ordering::Release);
+    }
+}
+
+/// All workers of the process, by number. Few, and searched in order.
+static DIRECTORY: RwLock<Vec<(u64, Arc<Mailbox>)>> = RwLock::new(Vec::new());
+
+/// Numbers are never used again, so a wake that comes after its worker's end finds nobody.
+static NEXT_WORKER: AtomicU64 = AtomicU64::new(1);
+
+/// Enters a mailbox into the directory for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Address {
+    pub(crate) id: u64,
+}
+
+impl Address {
+    pub(crate) fn new(mailbox: Arc<Mailbox>) -> Self {
+        let id = NEXT_WORKER.fetch_add(1, Ordering::Relaxed);
+        DIRECTORY
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((id, mailbox));
+        Address { id }
+    }
+}
+
+impl Drop for Address {
+    fn drop(&mut self) {
+        let mut directory = DIRECTORY.write().unwrap_or_else(PoisonError::into_inner);
+        directory.retain(|(id, _)| *id != self.id);
+    }
+}
+
+/// Posts to the worker with this number, if there is one still.
+pub(crate) fn post(worker: u64, letter: Letter) {
+    let mailbox = {
+        let directory = DIRECTORY.read().unwrap_or_else(PoisonError::into_inner);
+        directory
+            .iter()
+            .find(|(id, _)| *id == worker)
+            .map(|(_, mailbox)| mailbox.clone())
+    };
+    // The letter of a worker that is gone is dropped here, outside the lock.
+    if let Some(mailbox) = mailbox {
+        mailbox.post(letter);
+    }
+}

@@ -1,0 +1,342 @@
+//! The record of a running task, at the base of its own stack: how it parks, yields and is unwound.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{Location, resume_unwind};
+
+use crate::base::clock::{Deadline, Nanos};
+
+use super::cancel::{Scopes, Target, Unwind};
+use super::current::BaseYielder;
+use super::park::{Unwinding, Wait, Wake};
+use super::processor::Processor;
+use super::report::{Order, Row};
+use super::task::TaskRef;
+
+/// The words a task suspends with.
+pub(crate) const YIELD: usize = 0;
+pub(crate) const PARK: usize = 1;
+
+/// A task may swallow its cancellation with `catch_unwind` this often; then its park suspends for good.
+const MAX_THROWS: u32 = 16;
+
+/// Operations that may succeed at once before a task that never parks must yield.
+const IO_BUDGET: u32 = 64;
+
+/// All of it is touched by the task itself, and by its worker while the task is suspended. What every
+/// switch touches comes first, on one line of the cache.
+#[repr(C)]
+pub(crate) struct Local {
+    pub(crate) task: TaskRef,
+    yielder: BaseYielder,
+    /// One bit for each reason why a wait must look closer: none set is the common case, and one load.
+    alerts: Cell<u32>,
+    io_budget: Cell<u32>,
+    /// What the worker wants of this task at its next resumption, other than to go on.
+    order: Cell<Option<Order>>,
+    /// Depth of `no_park`.
+    no_park: Cell<u32>,
+    /// Cancellations thrown and not yet arrived at their target.
+    throws: Cell<u32>,
+    scopes: RefCell<Scopes>,
+}
+
+/// Inside the panic hook: waiting blocks the thread (soundness rule 13).
+const IN_HOOK: u32 = 1;
+/// Inside `no_park`.
+const NO_PARK: u32 = 2;
+/// There are scopes: something may be due.
+const SCOPES: u32 = 4;
+/// This task is unwinding, as far as we know by our own throws and the panic hook: the answer when
+/// `thread::panicking()` is polluted by a neighbour (soundness rule 12).
+const UNWINDING: u32 = 8;
+/// The last unwinding we know of was a cancellation. Stays set when the task swallows that one, until it is
+/// seen not to unwind: a panic right after may be taken for a cancellation, and poisons nothing.
+const CANCELLATION: u32 = 16;
+
+impl Local {
+    #[inline]
+    pub(crate) fn new(task: TaskRef, yielder: BaseYielder) -> Self {
+        Local {
+            task,
+            yielder,
+            alerts: Cell::new(0),
+            io_budget: Cell::new(IO_BUDGET),
+            order: Cell::new(None),
+            no_park: Cell::new(0),
+            throws: Cell::new(0),
+            scopes: RefCell::new(Scopes::new()),
+        }
+    }
+
+    #[inline]
+    fn has(&self, alert: u32) -> bool {
+        self.alerts.get() & alert != 0
+    }
+
+    fn set(&self, alert: u32, on: bool) {
+        let others = self.alerts.get() & !alert;
+        self.alerts.set(if on { others | alert } else { others });
+    }
+
+    /// Suspends until a wake or the deadline; unwinds when a cancellation is due before or after.
+    #[inline]
+    pub(crate) fn park(
+        &self,
+        processor: &Processor,
+        wait: &Wait<'_>,
+        place: &'static Location<'static>,
+    ) -> Wake {
+        self.check_may_park(wait.reason);
+        self.deliver(processor);
+        if !self.task.try_park() {
+            return Wake::Woken;
+        }
+        let scope_deadline = self.nearest_deadline(processor);
+        let deadline = wait.deadline.min(scope_deadline);
+        let has_fired = if deadline == Deadline::NEVER {
+            self.suspend_parked(processor, wait, place);
+            false
+        } else {
+            // Nothing between the insertion and the removal unwinds.
+            let timer = processor.arm(deadline, self.task.key());
+            self.suspend_parked(processor, wait, place);
+            !processor.disarm(timer)
+        };
+        self.deliver(processor);
+        // A scope's deadline that was shielded meanwhile, or thrown away by unwinding, is no time-out of
+        // this wait.
+        if has_fired && wait.deadline <= scope_deadline {
+            Wake::TimedOut
+        } else {
+            Wake::Woken
+        }
+    }
+
+    /// Lets the others run, then goes on. A cancellation that comes meanwhile is for the next wait.
+    #[inline]
+    pub(crate) fn yield_now(&self, processor: &Processor) {
+        self.check_may_park("task.yield");
+        self.deliver(processor);
+        self.suspend(processor, YIELD);
+    }
+
+    fn suspend_parked(
+        &self,
+        processor: &Processor,
+        wait: &Wait<'_>,
+        place: &'static Location<'static>,
+    ) {
+        let since = processor.tick();
+        loop {
+            self.suspend(processor, PARK);
+            self.task.enter_if_ready();
+            match self.order.take() {
+                None => return,
+                Some(order) => self.obey(order, wait, place, since),
+            }
+        }
+    }
+
+    /// Still parked, on this task's own stack: the one place that may look at what it waits for.
+    #[cold]
+    fn obey(&self, order: Order, wait: &Wait<'_>, place: &'static Location<'static>, since: Nanos) {
+        match order {
+            Order::Describe(rows) => rows.push(Row::new(&self.task, wait, place, since)),
+            Order::Deadlock(report) => {
+                self.task.enter();
+                panic!("{report}");
+            }
+        }
+    }
+
+    #[inline]
+    fn suspend(&self, processor: &Processor, word: usize) {
+        if self.is_unwinding(processor) {
+            return self.suspend_unwinding(processor, word);
+        }
+        self.yielder.suspend(word);
+        self.io_budget.set(IO_BUDGET);
+    }
+
+    /// `thread::panicking()` is true for every task of the thread while this one waits in a destructor.
+    #[cold]
+    fn suspend_unwinding(&self, processor: &Processor, word: usize) {
+        self.set(UNWINDING, true);
+        processor.mid_unwind.set(processor.mid_unwind.get() + 1);
+        self.yielder.suspend(word);
+        processor.mid_unwind.set(processor.mid_unwind.get() - 1);
+        self.io_budget.set(IO_BUDGET);
+    }
+
+    /// Throws the outermost cancellation that is due.
+    #[inline]
+    pub(crate) fn deliver(&self, processor: &Processor) {
+        if self.has(SCOPES) || self.task.fate().is_cancelled() {
+            self.deliver_slow(processor);
+        }
+    }
+
+    #[cold]
+    fn deliver_slow(&self, processor: &Processor) {
+        if let Some(target) = self.due(processor) {
+            self.throw(processor, target);
+        }
+    }
+
+    /// The cancellation that the next wait would throw. `None` while unwinding: a second throw out of a
+    /// destructor would abort.
+    pub(crate) fn due(&self, processor: &Processor) -> Option<Target> {
+        if self.is_unwinding(processor) {
+            return None;
+        }
+        let is_cancelled = self.task.fate().is_cancelled();
+        self.scopes
+            .borrow()
+            .due(is_cancelled, || processor.clock.now())
+    }
+
+    fn throw(&self, processor: &Processor, target: Target) -> ! {
+        let throws = self.throws.get() + 1;
+        self.throws.set(throws);
+        if throws > MAX_THROWS {
+            self.stay_parked(processor);
+        }
+        self.set(UNWINDING | CANCELLATION, true);
+        resume_unwind(Box::new(Unwind { target }))
+    }
+
+    /// The end of a task that catches its cancellation again and again: it is not abandoned (others may
+    /// borrow from its frames), it never runs again.
+    fn stay_parked(&self, processor: &Processor) -> ! {
+        log::error!(
+            "{:?} swallowed its cancellation {MAX_THROWS} times (catch_unwind in a loop?): it stays parked for \
+             ever, and whoever joins it waits for ever",
+            *self.task
+        );
+        let wait = Wait::new("cancel.swallowed");
+        loop {
+            if self.task.try_park() {
+                self.suspend_parked(processor, &wait, Location::caller());
+            }
+        }
+    }
+
+    /// An unwinding has arrived at a `catch_unwind` of ours: the task unwinds as much as it did when that
+    /// was entered. When the payload is for an outer scope, the catcher throws it on by
+    /// [`rethrow`](Self::rethrow).
+    pub(crate) fn caught(&self, was_unwinding: bool) {
+        self.set(UNWINDING, was_unwinding);
+        if !was_unwinding {
+            self.set(CANCELLATION, false);
+        }
+    }
+
+    /// A cancellation has come to the scope that it was bound for.
+    pub(crate) fn arrived(&self) {
+        self.throws.set(0);
+    }
+
+    pub(crate) fn rethrow(&self, payload: Box<dyn std::any::Any + Send>) -> ! {
+        self.set(UNWINDING, true);
+        self.set(CANCELLATION, payload.is::<Unwind>());
+        resume_unwind(payload)
+    }
+
+    /// Whether this task is unwinding. Exact while no neighbour of the thread waits in a destructor; our
+    /// own note, which errs towards `true`, otherwise.
+    #[inline]
+    pub(crate) fn is_unwinding(&self, processor: &Processor) -> bool {
+        if processor.mid_unwind.get() != 0 {
+            return self.has(UNWINDING);
+        }
+        let is_panicking = std::thread::panicking();
+        if !is_panicking && self.has(UNWINDING) {
+            self.set(UNWINDING | CANCELLATION, false);
+        }
+        is_panicking
+    }
+
+    /// Whether and why this task is unwinding.
+    pub(super) fn unwinding(&self, processor: &Processor) -> Option<Unwinding> {
+        self.is_unwinding(processor)
+            .then(|| match self.has(CANCELLATION) {
+                true => Unwinding::Cancellation,
+                false => Unwinding::Panic,
+            })
+    }
+
+    pub(crate) fn set_in_hook(&self, is_in_hook: bool) {
+        self.set(IN_HOOK, is_in_hook);
+        self.set(UNWINDING, true);
+    }
+
+    #[inline]
+    pub(crate) fn is_in_hook(&self) -> bool {
+        self.has(IN_HOOK)
+    }
+
+    #[inline]
+    fn check_may_park(&self, reason: &str) {
+        assert!(
+            !self.has(NO_PARK),
+            "a wait ({reason}) inside no_park: code on this thread relies on scopes that nest, so no other \
+             task may run before it leaves"
+        );
+    }
+
+    pub(crate) fn enter_no_park(&self) {
+        self.no_park.set(self.no_park.get() + 1);
+        self.set(NO_PARK, true);
+    }
+
+    pub(crate) fn leave_no_park(&self) {
+        self.no_park.set(self.no_park.get() - 1);
+        self.set(NO_PARK, self.no_park.get() > 0);
+    }
+
+    pub(crate) fn push_deadline(&self, at: Deadline) -> u64 {
+        self.set(SCOPES, true);
+        self.scopes.borrow_mut().push_deadline(at)
+    }
+
+    pub(crate) fn push_shield(&self) {
+        self.set(SCOPES, true);
+        self.scopes.borrow_mut().push_shield();
+    }
+
+    pub(crate) fn pop_scope(&self) {
+        let mut scopes = self.scopes.borrow_mut();
+        scopes.pop();
+        self.set(SCOPES, !scopes.is_empty());
+    }
+
+    /// While unwinding nothing is delivered, so no scope's deadline may wake the task either: it would
+    /// find itself woken for nothing, again and again.
+    fn nearest_scope(&self, processor: &Processor) -> Deadline {
+        if self.is_unwinding(processor) {
+            return Deadline::NEVER;
+        }
+        self.scopes.borrow().nearest()
+    }
+
+    /// The earliest deadline that would unwind the task's waits here.
+    pub(crate) fn nearest_deadline(&self, processor: &Processor) -> Deadline {
+        if self.has(SCOPES) {
+            self.nearest_scope(processor)
+        } else {
+            Deadline::NEVER
+        }
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        self.order.set(Some(order));
+    }
+
+    /// Counts an operation that succeeded without parking; true when it is the neighbours' turn.
+    #[inline]
+    pub(crate) fn spend(&self) -> bool {
+        let left = self.io_budget.get();
+        self.io_budget.set(left.saturating_sub(1));
+        left == 0
+    }
+}

@@ -1,0 +1,460 @@
+//! A closure and its outcome inside a task: run once, stored once, taken once.
+#![allow(unsafe_code)]
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::task::Waker;
+
+use crate::base::clock::Deadline;
+
+use super::cancel::Unwind;
+use super::current;
+use super::header::{Fate, Spec, TaskId};
+use super::park::{self, Wait, Wake};
+use super::task::{Body, TaskRef};
+use super::wake;
+
+/// Why a task gave no value.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Panicked(Box<dyn Any + Send>),
+    Cancelled,
+    NoStack(io::Error),
+}
+
+/// Runs last on a task's stack, when everything that the closure borrowed or made has been dropped or
+/// handed over.
+pub(crate) trait Farewell {
+    fn say(&self);
+}
+
+impl Farewell for () {
+    fn say(&self) {}
+}
+
+/// The part that the joiner sees, whatever the closure's type.
+///
+/// Who touches what, by the bits of the task's fate word:
+///
+/// | field | before COMPLETE | after COMPLETE |
+/// |---|---|---|
+/// | `outcome` | the task | the join handle; the task, if DETACHED came first |
+/// | `waker` | the join handle; the task, from the moment it set COMPLETE and saw JOINING | nobody, or the join handle if JOINING was clear |
+/// | `neighbour` | the home worker's thread | the home worker's thread |
+struct Seat<T> {
+    outcome: UnsafeCell<Option<Result<T, Fault>>>,
+    /// Who joins from anywhere.
+    waker: UnsafeCell<Option<Waker>>,
+    /// Who joins from the worker on which this task runs: neither a count nor a bit of the fate is needed,
+    /// for the two never run at once. The joiner takes itself out before it leaves its wait, and until
+    /// then its own stack holds a counted reference.
+    neighbour: UnsafeCell<Option<ManuallyDrop<TaskRef>>>,
+}
+
+struct Packet<F, T, E> {
+    seat: Seat<T>,
+    /// Taken by whoever claims the task.
+    closure: UnsafeCell<Option<F>>,
+    farewell: E,
+}
+
+impl<T> Seat<T> {
+    /// Stores the outcome and tells the joiner; drops it here when nobody will ever ask.
+    ///
+    /// # Safety
+    ///
+    /// Called once, by the claimer.
+    unsafe fn conclude(&self, task: &TaskRef, outcome: Result<T, Fault>) {
+        // SAFETY: COMPLETE is not set yet, so by the table the outcome is the task's.
+        unsafe { *self.outcome.get() = Some(outcome) };
+        let before = task.complete();
+        // SAFETY: a task ends on its home worker's thread.
+        let neighbour = unsafe { (*self.neighbour.get()).take() };
+        if let Some(joiner) = neighbour {
+            wake::wake_next(&joiner);
+        } else if before.is_detached() {
+            // SAFETY: the handle was gone before COMPLETE: nobody else will look.
+            let outcome = unsafe { (*self.outcome.get()).take() };
+            report_unjoined(task, outcome.as_ref());
+            drop_caught(task, outcome);
+        } else if before.is_joining() {
+            // SAFETY: JOINING was set when COMPLETE came: the waker is ours.
+            if let Some(waker) = unsafe { (*self.waker.get()).take() } {
+                match TaskRef::of_waker(&waker) {
+                    Some(joiner) => wake::wake_next(&joiner),
+                    None => waker.wake_by_ref(),
+                }
+            }
+        }
+    }
+}
+
+/// A user's destructor may panic; that is the end of the value, not of the worker.
+fn drop_caught<V>(task: &TaskRef, value: V) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        log::error!(
+            "{:?}: a destructor panicked while its outcome was dropped",
+            **task
+        );
+        // The payload may be of a type whose own drop panics.
+        std::mem::forget(payload);
+    }
+}
+
+#[cold]
+fn report<T>(task: &TaskRef, outcome: &Result<T, Fault>) {
+    match outcome {
+        Err(Fault::Panicked(payload)) => log::error!(
+            "{:?} panicked and nobody joined it: {}",
+            **task,
+            panic_text(payload.as_ref())
+        ),
+        Err(Fault::NoStack(error)) => log::error!("{:?} never ran: {error}", **task),
+        _ => {}
+    }
+}
+
+fn report_unjoined<T>(task: &TaskRef, outcome: Option<&Result<T, Fault>>) {
+    if let Some(outcome @ Err(_)) = outcome {
+        report(task, outcome);
+    }
+}
+
+/// The message of a panic, if it has one.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(no message)")
+}
+
+/// What a caught unwinding of a task's closure means.
+pub(crate) fn classify(payload: Box<dyn Any + Send>) -> Fault {
+    if payload.is::<Unwind>() {
+        Fault::Cancelled
+    } else {
+        Fault::Panicked(payload)
+    }
+}
+
+// SAFETY: `run` and `refuse` take the closure once, by the claim; `outcome` and `waker` follow the table
+// at `Seat`; dropping a packet runs no user code, for `Drop` below forgets what is left.
+unsafe impl<F: FnOnce() -> T, T, E: Farewell> Body for Packet<F, T, E> {
+    unsafe fn run(&self, task: &TaskRef) {
+        // SAFETY: the caller has the claim, so nobody else touches the closure.
+        let closure = unsafe { (*self.closure.get()).take() };
+        let Some(closure) = closure else { return };
+        let outcome = if task.fate().is_cancelled() {
+            // It never starts, but what it holds is dropped here, on a stack where drops may park.
+            drop_caught(task, closure);
+            Err(Fault::Cancelled)
+        } else {
+            catch_unwind(AssertUnwindSafe(closure)).map_err(|payload| {
+                current::with_local(|local| local.map(|local| local.caught(false)));
+                classify(payload)
+            })
+        };
+        // SAFETY: this is the claimer, and `run` is called once.
+        unsafe { self.seat.conclude(task, outcome) };
+        self.farewell.say();
+    }
+
+    unsafe fn refuse(&self, task: &TaskRef, why: Option<io::Error>) {
+        // SAFETY: as in `run`.
+        let closure = unsafe { (*self.closure.get()).take() };
+        drop_caught(task, closure);
+        // SAFETY: as in `run`.
+        unsafe {
+            self.seat
+                .conclude(task, Err(why.map_or(Fault::Cancelled, Fault::NoStack)))
+        };
+        self.farewell.say();
+    }
+}
+
+impl<F, T, E> Drop for Packet<F, T, E> {
+    /// The last reference may go away on any thread, inside a waker's drop: no user code may run there.
+    /// What is left here was left by a handle that was forgotten, and is forgotten too.
+    fn drop(&mut self) {
+        std::mem::forget(self.closure.get_mut().take());
+        std::mem::forget(self.seat.outcome.get_mut().take());
+    }
+}
+
+/// The right to the outcome of a task.
+pub(crate) struct Joiner<T> {
+    pub(crate) task: TaskRef,
+    /// Inside the allocation that `task` keeps alive.
+    seat: NonNull<Seat<T>>,
+    /// JOINING may be set.
+    is_announced: bool,
+    /// The outcome has been taken.
+    is_spent: bool,
+}
+
+// SAFETY: a joiner hands out one `T`, once; the rest is the task reference and the table at `Seat`.
+unsafe impl<T: Send> Send for Joiner<T> {}
+// SAFETY: `&Joiner` reaches the header alone.
+unsafe impl<T: Send> Sync for Joiner<T> {}
+
+/// Makes a task of a closure; returns it, to be queued, and the right to its outcome.
+///
+/// # Safety
+///
+/// The closure and its outcome outlive the task: whatever they borrow is not touched or freed before the
+/// task's farewell has been said, unless everything is `'static`. When the closure is not `Send`, the
+/// task is pinned and queued on the thread that made it; when the outcome is not `Send`, neither is the
+/// joiner.
+#[inline]
+pub(crate) unsafe fn new_task<F, T, E>(
+    id: TaskId,
+    spec: Spec,
+    closure: F,
+    farewell: E,
+) -> (TaskRef, Joiner<T>)
+where
+    F: FnOnce() -> T,
+    E: Farewell,
+{
+    let seat = Seat {
+        outcome: UnsafeCell::new(None),
+        waker: UnsafeCell::new(None),
+        neighbour: UnsafeCell::new(None),
+    };
+    let packet = Packet {
+        seat,
+        closure: UnsafeCell::new(Some(closure)),
+        farewell,
+    };
+    let (queued, task) = TaskRef::new_pair(id, spec, packet);
+    // SAFETY: that is the type it was just made with.
+    let seat = NonNull::from(unsafe { &task.body::<Packet<F, T, E>>().seat });
+    (
+        queued,
+        Joiner {
+            task,
+            seat,
+            is_announced: false,
+            is_spent: false,
+        },
+    )
+}
+
+impl<T> Joiner<T> {
+    fn seat(&self) -> &Seat<T> {
+        // SAFETY: the task reference keeps the allocation, and with it the seat, alive and in place.
+        unsafe { self.seat.as_ref() }
+    }
+
+    /// Whether the outcome is there.
+    #[inline]
+    pub(crate) fn is_complete(&self) -> bool {
+        self.task.fate().is_complete()
+    }
+
+    /// Takes the outcome; `None` when it is not there yet or was taken before.
+    pub(crate) fn take(&mut self) -> Option<Result<T, Fault>> {
+        if self.is_spent || !self.is_complete() {
+            return None;
+        }
+        self.is_spent = true;
+        // SAFETY: complete, and DETACHED was never set (only our drop does that): it is the handle's.
+        unsafe { (*self.seat().outcome.get()).take() }
+    }
+
+    /// Waits until the task has ended; false when the deadline passed before.
+    #[track_caller]
+    #[inline]
+    pub(crate) fn wait(&mut self, deadline: Deadline) -> bool {
+        if self.is_complete() {
+            return true;
+        }
+        self.hand_over();
+        if let Some(neighbour) = Neighbour::new(self.seat(), &self.task) {
+            let target = Target(&self.task);
+            return neighbour.wait(
+                &self.task,
+                &Wait::new("task.join").on(&target).until(deadline),
+            );
+        }
+        self.wait_afar(deadline)
+    }
+
+    /// As `wait`, for joiners of other workers and plain threads.
+    #[track_caller]
+    fn wait_afar(&mut self, deadline: Deadline) -> bool {
+        if self.announce(park::current_waker()) {
+            return true;
+        }
+        loop {
+            let target = Target(&self.task);
+            // A cancellation unwinds from here: the announcement is taken back by drop.
+            let woken = park::park(&Wait::new("task.join").on(&target).until(deadline));
+            if self.is_complete() {
+                return true;
+            }
+            if woken == Wake::TimedOut {
+                return self.retract();
+            }
+        }
+    }
+
+    /// Stores a waker for the completion; true when it is complete already.
+    pub(crate) fn announce(&mut self, waker: Waker) -> bool {
+        if self.retract() {
+            return true;
+        }
+        // SAFETY: not complete with JOINING clear (it was taken back above): the waker is the handle's.
+        unsafe { *self.seat().waker.get() = Some(waker) };
+        self.is_announced = true;
+        let before = self.task.join();
+        if before.is_complete() {
+            // COMPLETE came first and saw no JOINING: the completer left the waker alone.
+            self.is_announced = false;
+            // SAFETY: by the table, after COMPLETE with JOINING clear the waker is the handle's.
+            drop(unsafe { (*self.seat().waker.get()).take() });
+        }
+        before.is_complete()
+    }
+
+    /// Takes the waker back; true when the task has completed meanwhile, and the waker with it.
+    fn retract(&mut self) -> bool {
+        if !std::mem::take(&mut self.is_announced) {
+            return false;
+        }
+        let before: Fate = self.task.unjoin();
+        if !before.is_complete() {
+            // SAFETY: not complete, and JOINING is clear from now on: the waker is the handle's.
+            drop(unsafe { (*self.seat().waker.get()).take() });
+        }
+        before.is_complete()
+    }
+
+    /// Lets the caller's worker start the task as soon as the caller suspends, if nobody has started it:
+    /// depth first, so that a tree of tasks has few alive at a time.
+    #[inline]
+    fn hand_over(&self) {
+        let fate = self.task.fate();
+        if fate.is_claimed() || self.task.spec.pinned {
+            return;
+        }
+        current::with_task(|here| {
+            if let Some((processor, local)) = here
+                && !local.is_in_hook()
+                && processor.can_hand_over()
+                && let Some(task) = current::claim(&self.task)
+            {
+                processor.hand_over(task);
+            }
+        });
+    }
+
+    /// Asks the task to end.
+    pub(crate) fn cancel(&self) {
+        cancel(&self.task);
+    }
+}
+
+/// Asks a task to end: it unwinds from its next wait, or never starts.
+pub(crate) fn cancel(task: &TaskRef) {
+    let before = task.cancel();
+    if !before.is_complete() && !before.is_cancelled() {
+        wake_after(task, before);
+    }
+}
+
+/// Gives a task its unpark token.
+pub(crate) fn unpark(task: &TaskRef) {
+    let before = task.give_token();
+    wake_after(task, before);
+}
+
+/// Wakes a task after a bit of its fate was set. One that was not claimed then will see the bit when it
+/// is; one that was claimed but has no home yet gets one in a moment.
+fn wake_after(task: &TaskRef, before: Fate) {
+    if before.is_claimed() {
+        task.settled_home();
+        wake::wake(task);
+    }
+}
+
+/// A task that joins another on the worker of both.
+struct Neighbour<'a, T> {
+    seat: &'a Seat<T>,
+}
+
+impl<'a, T> Neighbour<'a, T> {
+    /// `None` when the two do not share a worker, or the joiner is no task.
+    #[inline]
+    fn new(seat: &'a Seat<T>, joined: &TaskRef) -> Option<Self> {
+        current::with_task(|here| {
+            let (processor, local) = here?;
+            if joined.home() != processor.id || local.is_in_hook() {
+                return None;
+            }
+            // SAFETY: this is the home worker's thread. The alias is taken out by the drop below, which
+            // comes before the joiner's own record, and its counted reference, can go.
+            unsafe { *seat.neighbour.get() = Some(local.task.alias()) };
+            Some(Neighbour { seat })
+        })
+    }
+
+    #[track_caller]
+    #[inline]
+    fn wait(self, joined: &TaskRef, wait: &Wait<'_>) -> bool {
+        loop {
+            let woken = park::park(wait);
+            if joined.fate().is_complete() {
+                return true;
+            }
+            if woken == Wake::TimedOut {
+                return false;
+            }
+        }
+    }
+}
+
+impl<T> Drop for Neighbour<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: the joiner has not moved, so this is still the home worker's thread.
+        unsafe { *self.seat.neighbour.get() = None };
+    }
+}
+
+/// What a join waits for, for reports.
+struct Target<'a>(&'a TaskRef);
+
+impl park::Describe for Target<'_> {
+    fn describe(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "task {}", self.0.id)?;
+        match self.0.name() {
+            "" => Ok(()),
+            name => write!(f, " ({name})"),
+        }
+    }
+}
+
+impl<T> Drop for Joiner<T> {
+    fn drop(&mut self) {
+        if self.is_spent {
+            // Complete, so the waker that may have been announced is the completer's.
+            return;
+        }
+        self.retract();
+        if self.task.detach().is_complete() {
+            // SAFETY: COMPLETE came before DETACHED: the outcome is the handle's.
+            let outcome = unsafe { (*self.seat().outcome.get()).take() };
+            report_unjoined(&self.task, outcome.as_ref());
+            drop(outcome);
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for Joiner<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.task.fmt(f)
+    }
+}

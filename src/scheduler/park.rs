@@ -1,0 +1,153 @@
+//! The door: how anything above the scheduler waits, on a task or on a plain thread.
+
+use std::fmt;
+use std::panic::Location;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::base::clock::{Clock, Deadline, Nanos};
+
+use super::{current, thread};
+
+/// What can say what it is and who holds it, for dumps and deadlock reports.
+pub(crate) trait Describe {
+    /// One line, such as `Mutex "accounts" held by task 7 (teller)`.
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+/// What a wait is for. Lives on the stack of whoever waits.
+#[derive(Clone, Copy)]
+pub(crate) struct Wait<'a> {
+    /// `wing.verb`, one for each place.
+    pub(crate) reason: &'static str,
+    pub(crate) object: Option<&'a dyn Describe>,
+    pub(crate) deadline: Deadline,
+}
+
+impl<'a> Wait<'a> {
+    pub(crate) fn new(reason: &'static str) -> Self {
+        Wait {
+            reason,
+            object: None,
+            deadline: Deadline::NEVER,
+        }
+    }
+
+    pub(crate) fn on(mut self, object: &'a dyn Describe) -> Self {
+        self.object = Some(object);
+        self
+    }
+
+    pub(crate) fn until(mut self, deadline: Deadline) -> Self {
+        self.deadline = deadline;
+        self
+    }
+}
+
+/// Why a park returned.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// A waker was used; perhaps one from an earlier wait: look again.
+    Woken,
+    /// The wait's own deadline has passed. A wake may have come as well: look once more.
+    TimedOut,
+}
+
+/// Waits until the waker of [`current_waker`] is used or the deadline passes.
+///
+/// The caller publishes its waker, looks at its condition again, parks, and does so in a loop. A wake
+/// between publishing and parking makes this return at once.
+///
+/// Unwinds when the task is cancelled: undo the publishing in a guard.
+#[track_caller]
+#[inline]
+pub(crate) fn park(wait: &Wait<'_>) -> Wake {
+    let place = Location::caller();
+    current::with_task(|task| match task {
+        Some((processor, local)) if !local.is_in_hook() => local.park(processor, wait, place),
+        _ => thread::park(wait.deadline),
+    })
+}
+
+/// The waker of the running task, or of this thread where no task runs.
+#[inline]
+pub(crate) fn current_waker() -> Waker {
+    current::with_local(|local| match local {
+        Some(local) if !local.is_in_hook() => local.task.waker(),
+        _ => thread::waker(),
+    })
+}
+
+/// Lets the other ready tasks of the worker run; lets the OS choose on a plain thread.
+#[inline]
+pub(crate) fn yield_now() {
+    current::with_task(|task| match task {
+        Some((processor, local)) if !local.is_in_hook() => local.yield_now(processor),
+        _ => std::thread::yield_now(),
+    });
+}
+
+/// For operations that succeed without waiting: yields once in a while, so that a chatty socket or a
+/// full channel does not starve its neighbours.
+#[inline]
+pub(crate) fn spend_budget() {
+    current::with_task(|task| {
+        if let Some((processor, local)) = task
+            && local.spend()
+            && !local.is_in_hook()
+        {
+            local.yield_now(processor);
+        }
+    });
+}
+
+/// The deadline that lies `duration` ahead.
+#[inline]
+pub(crate) fn deadline(duration: Duration) -> Deadline {
+    Deadline::after(now(), duration)
+}
+
+/// The time by the clock that waits on this thread go by: the runtime's, or the real one.
+#[inline]
+pub(crate) fn now() -> Nanos {
+    current::with_processor(|processor| match processor {
+        Some(processor) => processor.clock.now(),
+        None => Clock::real().now(),
+    })
+}
+
+/// The number of the running task, or 0 where no task runs.
+#[inline]
+pub(crate) fn current_id() -> u64 {
+    current::with_local(|local| local.map_or(0, |local| local.task.id.0))
+}
+
+/// Whether the caller runs in a destructor of a panic of its own: not of a cancellation, and not because a
+/// neighbour on the thread waits in the midst of its panic. In doubt false.
+#[inline]
+pub(crate) fn is_panicking() -> bool {
+    // Nobody on this thread is, most of the time.
+    std::thread::panicking() && unwinding() == Some(Unwinding::Panic)
+}
+
+/// Whether the caller runs in a destructor of an unwinding of its own, whatever the cause.
+#[inline]
+pub(crate) fn is_unwinding() -> bool {
+    std::thread::panicking() && unwinding().is_some()
+}
+
+/// Why a task unwinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unwinding {
+    Panic,
+    Cancellation,
+}
+
+#[cold]
+fn unwinding() -> Option<Unwinding> {
+    current::with_task(|task| match task {
+        Some((processor, local)) => local.unwinding(processor),
+        None => Some(Unwinding::Panic),
+    })
+}

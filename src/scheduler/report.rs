@@ -1,0 +1,131 @@
+//! The deadlock report: who waits, for what, since when, and where in the source.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::base::clock::Nanos;
+
+use super::header::{Header, TaskId};
+use super::park::Wait;
+use super::sleep::Epoch;
+
+/// What a worker may ask of a suspended task.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Say what you wait for, and stay parked.
+    Describe(Arc<Collector>),
+    /// Panic with this report: nothing will ever wake you.
+    Deadlock(Arc<str>),
+}
+
+/// One blocked task.
+#[derive(Debug)]
+pub(crate) struct Row {
+    id: TaskId,
+    name: String,
+    reason: &'static str,
+    object: String,
+    since: Nanos,
+    place: &'static Location<'static>,
+    spawned: &'static Location<'static>,
+}
+
+struct Object<'a, 'b>(&'a Wait<'b>);
+
+impl fmt::Display for Object<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.object.map_or(Ok(()), |object| object.describe(f))
+    }
+}
+
+impl Row {
+    pub(crate) fn new(
+        task: &Header,
+        wait: &Wait<'_>,
+        place: &'static Location<'static>,
+        since: Nanos,
+    ) -> Self {
+        Row {
+            id: task.id,
+            name: task.name().to_owned(),
+            reason: wait.reason,
+            object: Object(wait).to_string(),
+            since,
+            place,
+            spawned: task.spec.place,
+        }
+    }
+}
+
+/// Where the rows of all workers come together.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    pub(crate) epoch: Epoch,
+    /// The worker that found the program quiescent and settles the matter.
+    pub(crate) judge: usize,
+    rows: Mutex<Vec<Row>>,
+    /// Workers that have not answered yet.
+    awaited: Mutex<usize>,
+}
+
+impl Collector {
+    pub(crate) fn new(epoch: Epoch, judge: usize, workers: usize) -> Self {
+        Collector {
+            epoch,
+            judge,
+            rows: Mutex::default(),
+            awaited: Mutex::new(workers),
+        }
+    }
+
+    pub(crate) fn push(&self, row: Row) {
+        self.rows
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(row);
+    }
+
+    /// One worker has answered; true for the last.
+    pub(crate) fn answer(&self) -> bool {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        *awaited -= 1;
+        *awaited == 0
+    }
+
+    /// The report as text.
+    pub(crate) fn render(&self, now: Nanos) -> String {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.sort_by_key(|row| row.id);
+        let mut text = format!(
+            "deadlock: {} task{} blocked, and nothing is left that could wake {}\n",
+            rows.len(),
+            if rows.len() == 1 { " is" } else { "s are" },
+            if rows.len() == 1 { "it" } else { "any of them" },
+        );
+        for row in rows.iter() {
+            row.write(&mut text, now);
+        }
+        text
+    }
+}
+
+impl Row {
+    fn write(&self, text: &mut String, now: Nanos) {
+        use fmt::Write;
+        let waited = Duration::from_nanos(now.saturating_sub(self.since));
+        let name = if self.name.is_empty() {
+            "unnamed"
+        } else {
+            &self.name
+        };
+        let object = if self.object.is_empty() { "" } else { " on " };
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "  task {} ({name}): {}{object}{} for {waited:.1?} at {}, spawned at {}",
+            self.id, self.reason, self.object, self.place, self.spawned,
+        );
+    }
+}

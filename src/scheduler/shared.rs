@@ -1,0 +1,211 @@
+//! All that the workers of one runtime share: the injector, each other's mailboxes and queues, the pool.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::driver::blocking_pool::BlockingPool;
+
+use super::config::Config;
+use super::deque::{Steal, Stealer};
+use super::inbox::{Letter, Mailbox};
+use super::processor::Processor;
+use super::sleep::Sleepers;
+use super::task::TaskRef;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) sleepers: Arc<Sleepers>,
+    pub(crate) mailboxes: Box<[Arc<Mailbox>]>,
+    stealers: Box<[Stealer<TaskRef>]>,
+    injector: Mutex<Injector>,
+    /// How many tasks the injector holds: looked at before its lock is taken.
+    injected: AtomicUsize,
+    pub(crate) blocking: BlockingPool,
+    /// Tasks spawned and not ended; counted only under a task limit.
+    live: AtomicUsize,
+    /// Tasks for whose end some thread waits in `run` or `block_on`.
+    mains: Mutex<Vec<TaskRef>>,
+    /// Threads that are ours: workers, and threads that wait in `run` or `block_on`.
+    pub(crate) own_threads: AtomicUsize,
+    is_stopping: AtomicBool,
+}
+
+/// Tasks from outside that any worker may start.
+#[derive(Debug, Default)]
+struct Injector {
+    tasks: VecDeque<TaskRef>,
+    /// Set when the runtime stops: who comes after this is refused, so nothing is left behind.
+    is_closed: bool,
+}
+
+/// Why a task was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Stopping,
+    Full { limit: usize },
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: Config,
+        sleepers: Arc<Sleepers>,
+        mailboxes: Box<[Arc<Mailbox>]>,
+        stealers: Box<[Stealer<TaskRef>]>,
+        blocking: BlockingPool,
+    ) -> Self {
+        Shared {
+            config,
+            sleepers,
+            mailboxes,
+            stealers,
+            injector: Mutex::default(),
+            injected: AtomicUsize::new(0),
+            blocking,
+            live: AtomicUsize::new(0),
+            mains: Mutex::default(),
+            own_threads: AtomicUsize::new(0),
+            is_stopping: AtomicBool::new(false),
+        }
+    }
+
+    fn injector(&self) -> MutexGuard<'_, Injector> {
+        self.injector.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes room for one more task.
+    #[inline]
+    pub(crate) fn admit(&self) -> Result<(), Refused> {
+        let Some(limit) = self.config.task_limit else {
+            return Ok(());
+        };
+        // Relaxed: a count, and nothing is read by its leave.
+        let grow = |live| (live < limit).then_some(live + 1);
+        match self
+            .live
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow)
+        {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Refused::Full { limit }),
+        }
+    }
+
+    /// A task that was admitted has ended, or was refused after all.
+    #[inline]
+    pub(crate) fn dismiss(&self) {
+        if self.config.task_limit.is_some() {
+            self.live.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes a task from a thread that is no worker of this runtime.
+    pub(crate) fn inject(&self, task: TaskRef) -> Result<(), (Refused, TaskRef)> {
+        {
+            let mut injector = self.injector();
+            if injector.is_closed {
+                return Err((Refused::Stopping, task));
+            }
+            injector.tasks.push_back(task);
+            self.injected.store(injector.tasks.len(), Ordering::Release);
+        }
+        if let Some(worker) = self.sleepers.wake_any() {
+            self.mailboxes[worker].unpark();
+        }
+        Ok(())
+    }
+
+    /// Tells a sleeper that a worker has queued work which may be stolen.
+    #[inline]
+    pub(crate) fn stealable(&self) {
+        if let Some(worker) = self.sleepers.wake_one() {
+            self.mailboxes[worker].unpark();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn has_injected(&self) -> bool {
+        // Acquire pairs with `inject`; the lock orders the rest.
+        self.injected.load(Ordering::Acquire) != 0
+    }
+
+    /// Moves a fair share of the injected tasks to `take`.
+    pub(crate) fn take_injected(&self, mut take: impl FnMut(TaskRef)) -> usize {
+        let mut batch = Vec::new();
+        {
+            let mut injector = self.injector();
+            let share = injector.tasks.len().div_ceil(self.config.workers).min(32);
+            batch.extend(injector.tasks.drain(..share));
+            self.injected.store(injector.tasks.len(), Ordering::Release);
+        }
+        let taken = batch.len();
+        batch.into_iter().for_each(&mut take);
+        taken
+    }
+
+    /// Steals for `thief`: one task to start at once, and perhaps more into its own queue.
+    pub(crate) fn steal(&self, thief: &Processor) -> Option<TaskRef> {
+        let workers = self.stealers.len();
+        (1..workers).find_map(|step| {
+            let victim = &self.stealers[(thief.index + step) % workers];
+            loop {
+                match victim.steal_batch_into(&thief.fresh) {
+                    Steal::Taken(task) => return Some(task),
+                    Steal::Empty => return None,
+                    Steal::Retry => std::hint::spin_loop(),
+                }
+            }
+        })
+    }
+
+    /// Whether some worker could find work elsewhere.
+    pub(crate) fn has_stealable(&self) -> bool {
+        self.has_injected() || self.stealers.iter().any(|stealer| !stealer.is_empty())
+    }
+
+    /// Whether no letter and no injected task is on its way. Looks only.
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.has_injected() && self.mailboxes.iter().all(|mailbox| !mailbox.is_filled())
+    }
+
+    /// Closes the door and tells every worker to cancel what it has and end.
+    pub(crate) fn stop(&self) {
+        if self.is_stopping.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.injector().is_closed = true;
+        for mailbox in &self.mailboxes {
+            mailbox.post(Letter::Stop);
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn mains(&self) -> MutexGuard<'_, Vec<TaskRef>> {
+        self.mains.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a thread may be there that could wake a task and is unknown to us.
+    pub(crate) fn has_foreign_threads(&self) -> bool {
+        if self.config.is_closed_world {
+            return false;
+        }
+        let ours = self.own_threads.load(Ordering::Relaxed) + self.blocking.threads();
+        // Not knowing counts as yes.
+        crate::sys::cpu::thread_count().is_none_or(|all| all > ours)
+    }
+
+    /// Something runs outside that will wake a worker at its end.
+    pub(crate) fn outside_began(&self) {
+        self.sleepers.outside_began();
+    }
+
+    /// It has ended, and its wake was sent before.
+    pub(crate) fn outside_ended(&self) {
+        if let Some(worker) = self.sleepers.outside_ended() {
+            self.mailboxes[worker].unpark();
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! When nothing can ever run again: the worker that found out gathers the report and settles the matter.
+//!
+//! The protocol is `sleep.rs`'s (the finder holds an epoch in which no worker left its sleep). What is
+//! added here: each worker is asked to let its parked tasks describe themselves, on their own stacks;
+//! the last to answer tells the finder, who raises or logs the report if the epoch still stands.
+
+use std::sync::Arc;
+
+use crate::base::clock::{Clock, Deadline};
+
+use super::config::OnDeadlock;
+use super::inbox::Letter;
+use super::report::{Collector, Order};
+use super::sleep::Epoch;
+use super::worker::Worker;
+
+/// What the worker that found the program at a standstill does next.
+pub(super) enum Verdict {
+    /// Something was done about it: look again.
+    Awake,
+    /// Sleep; the questions that were sent, or nothing at all, will wake it.
+    Wait,
+    /// Sleep until then, and report if nothing has happened meanwhile.
+    Grace(Deadline),
+}
+
+impl Worker<'_> {
+    /// Called asleep, with the epoch in which nothing can happen any more.
+    pub(super) fn judge(&mut self, epoch: Epoch) -> Verdict {
+        let shared = self.processor.shared.clone();
+        if !self.stackless.is_empty() && shared.sleepers.raise(self.processor.index, epoch) {
+            // No stack will ever come free.
+            while let Some((task, error)) = self.stackless.pop_front() {
+                self.refuse(task, error);
+            }
+            return Verdict::Awake;
+        }
+        let has_waiting_main = !shared.mains().is_empty();
+        let grace = Deadline::after(Clock::real().now(), shared.config.grace);
+        match shared.config.on_deadlock {
+            OnDeadlock::Ignore => Verdict::Wait,
+            _ if !has_waiting_main && self.tasks.is_empty() => Verdict::Wait,
+            OnDeadlock::Raise if has_waiting_main && !shared.has_foreign_threads() => {
+                self.ask_all(epoch);
+                Verdict::Wait
+            }
+            _ => Verdict::Grace(grace),
+        }
+    }
+
+    /// Asks every worker, this one included, for its blocked tasks.
+    pub(super) fn ask_all(&mut self, epoch: Epoch) {
+        let shared = &self.processor.shared;
+        let judge = self.processor.index;
+        let collector = Arc::new(Collector::new(epoch, judge, shared.config.workers));
+        for mailbox in &shared.mailboxes {
+            mailbox.ask(Letter::Describe(collector.clone()));
+        }
+    }
+
+    /// Lets every parked task of this worker say what it waits for.
+    pub(super) fn describe(&mut self, collector: &Arc<Collector>) {
+        let parked = |(key, started): (usize, &super::worker::Started)| {
+            let is_parked = started.suspended().inspect(|local| {
+                local.is_some_and(|local| {
+                    let is_parked = local.task.is_parked();
+                    if is_parked {
+                        local.order(Order::Describe(collector.clone()));
+                    }
+                    is_parked
+                })
+            });
+            is_parked.then_some(key as u32)
+        };
+        let keys: Vec<u32> = self.tasks.iter().filter_map(parked).collect();
+        for key in keys {
+            self.resume(key);
+        }
+        if collector.answer() {
+            let judge = &self.processor.shared.mailboxes[collector.judge];
+            judge.ask(Letter::Settle(collector.clone()));
+        }
+    }
+
+    /// The report is complete. Raises it in the tasks that somebody waits for in `run` or `block_on`, or
+    /// logs it when it may be wrong or nobody waits.
+    pub(super) fn settle(&mut self, collector: &Arc<Collector>) {
+        let shared = self.processor.shared.clone();
+        let report: Arc<str> = collector.render(self.processor.clock.now()).into();
+        let mains = shared.mains().clone();
+        let may_raise = shared.config.on_deadlock == OnDeadlock::Raise
+            && !self.is_stopping
+            && !mains.is_empty()
+            && !shared.has_foreign_threads();
+        if !may_raise {
+            if shared.sleepers.is_still(collector.epoch) {
+                log::error!("{report}");
+            }
+            return;
+        }
+        if !shared.sleepers.raise(self.processor.index, collector.epoch) {
+            return;
+        }
+        for main in mains {
+            super::inbox::post(main.settled_home(), Letter::Deadlock(main, report.clone()));
+        }
+    }
+
+    /// The main task, which lives here, ends with the report, if it still waits.
+    pub(super) fn end_with(&mut self, main: &super::task::TaskRef, report: Arc<str>) {
+        if !main.is_parked() {
+            return;
+        }
+        let key = main.key();
+        if let Some(started) = self.tasks.get(key as usize) {
+            started.suspended().inspect(|local| {
+                if let Some(local) = local {
+                    local.order(Order::Deadlock(report));
+                }
+            });
+            self.resume(key);
+        }
+    }
+}

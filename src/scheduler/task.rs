@@ -1,0 +1,322 @@
+//! A task in memory: one allocation with its header, its closure and its outcome, held by counted references.
+#![allow(unsafe_code)]
+
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::task::{RawWaker, RawWakerVTable, Waker};
+
+use super::deque::Word;
+use super::header::{Header, Spec, TaskId};
+use super::wake;
+
+/// What runs as a task: a closure and the place of its outcome.
+///
+/// # Safety
+///
+/// `run` and `refuse` are called through one reference from whichever thread has claimed the task, while
+/// others hold references too: the implementor answers for what they may touch. Freeing the allocation
+/// drops `Self` wherever the last reference happens to go away, so `Self`'s drop must not run user code.
+pub(crate) unsafe trait Body {
+    /// Runs the closure to its end, on the task's own stack.
+    ///
+    /// # Safety
+    ///
+    /// Called at most once, by the one that claimed the task.
+    unsafe fn run(&self, task: &TaskRef);
+
+    /// Ends the task on the caller's stack: none of its own could be had, or (`None`) it came too late.
+    ///
+    /// # Safety
+    ///
+    /// As for `run`, and instead of it.
+    unsafe fn refuse(&self, task: &TaskRef, why: Option<std::io::Error>);
+}
+
+struct VTable {
+    run: unsafe fn(&TaskRef),
+    refuse: unsafe fn(&TaskRef, Option<std::io::Error>),
+    free: unsafe fn(NonNull<Prefix>),
+}
+
+/// What every task begins with, whatever its body.
+#[repr(C)]
+struct Prefix {
+    refs: AtomicUsize,
+    vtable: &'static VTable,
+    header: Header,
+}
+
+/// `repr(C)`: a pointer to it is a pointer to its prefix.
+#[repr(C)]
+struct Allocation<B> {
+    prefix: Prefix,
+    body: B,
+}
+
+/// A counted reference to a task.
+pub(crate) struct TaskRef {
+    /// Points to a live allocation of which this value owns one count.
+    ptr: NonNull<Prefix>,
+}
+
+// SAFETY: the header is made of atomics and immutable `Send + Sync` data; the body is touched only by its
+// claimer and by the rules of its own `unsafe impl Body`; freeing runs no user code.
+unsafe impl Send for TaskRef {}
+// SAFETY: as above.
+unsafe impl Sync for TaskRef {}
+
+impl TaskRef {
+    /// Makes a task with three references: the queue's and the handle's are returned; the third belongs
+    /// to whoever wins the claim, and is had by [`runner`](Self::runner). So none costs an increment.
+    #[inline]
+    pub(crate) fn new_pair<B: Body>(id: TaskId, spec: Spec, body: B) -> (TaskRef, TaskRef) {
+        let prefix = Prefix {
+            refs: AtomicUsize::new(3),
+            vtable: &VTable {
+                run: run::<B>,
+                refuse: refuse::<B>,
+                free: free::<B>,
+            },
+            header: Header::new(id, spec),
+        };
+        let ptr = NonNull::from(Box::leak(Box::new(Allocation { prefix, body }))).cast();
+        (TaskRef { ptr }, TaskRef { ptr })
+    }
+
+    /// The body, for whoever knows its type.
+    ///
+    /// # Safety
+    ///
+    /// `B` must be the type the task was made with, or a `repr(C)` prefix of it with no greater
+    /// alignment requirement on its place.
+    #[inline]
+    pub(crate) unsafe fn body<B>(&self) -> &B {
+        // SAFETY: the caller knows the type; the allocation lives as long as `self`.
+        unsafe { &self.ptr.cast::<Allocation<B>>().as_ref().body }
+    }
+
+    /// The reference that is the claimer's.
+    ///
+    /// # Safety
+    ///
+    /// The caller has won the claim of this task and calls this once.
+    #[inline]
+    pub(crate) unsafe fn runner(&self) -> TaskRef {
+        TaskRef { ptr: self.ptr }
+    }
+
+    /// The same reference again, without a count of its own.
+    ///
+    /// # Safety
+    ///
+    /// It is not used after the last counted reference is gone.
+    #[inline]
+    pub(crate) unsafe fn alias(&self) -> ManuallyDrop<TaskRef> {
+        ManuallyDrop::new(TaskRef { ptr: self.ptr })
+    }
+
+    /// Runs the body.
+    ///
+    /// # Safety
+    ///
+    /// The caller has won the claim of this task and calls neither this nor `refuse` again.
+    #[inline]
+    pub(crate) unsafe fn run(&self) {
+        // SAFETY: the vtable belongs to the body's type; the caller upholds the rest.
+        unsafe { (self.prefix().vtable.run)(self) }
+    }
+
+    /// Ends the task with an error instead of running it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`run`](Self::run).
+    pub(crate) unsafe fn refuse(&self, why: Option<std::io::Error>) {
+        // SAFETY: as in `run`.
+        unsafe { (self.prefix().vtable.refuse)(self, why) }
+    }
+
+    #[inline]
+    fn prefix(&self) -> &Prefix {
+        // SAFETY: `ptr` is live as long as `self` holds its count.
+        unsafe { self.ptr.as_ref() }
+    }
+
+    /// A waker of this task: one more reference.
+    #[inline]
+    pub(crate) fn waker(&self) -> Waker {
+        self.clone().into_waker()
+    }
+
+    /// This reference as a waker.
+    #[inline]
+    pub(crate) fn into_waker(self) -> Waker {
+        let data = self.into_ptr().as_ptr().cast_const().cast();
+        // SAFETY: the functions of the table keep RawWaker's contract: `data` carries one count.
+        unsafe { Waker::from_raw(RawWaker::new(data, &WAKER)) }
+    }
+
+    /// The task that a waker belongs to, when it is one of ours; the count stays the waker's.
+    #[inline]
+    pub(crate) fn of_waker(waker: &Waker) -> Option<BorrowedTask<'_>> {
+        if !std::ptr::eq(waker.vtable(), &WAKER) {
+            return None;
+        }
+        // SAFETY: our vtable means that the data word came from `into_waker`.
+        let task = unsafe { borrow(waker.data()) };
+        Some(BorrowedTask {
+            task,
+            of: PhantomData,
+        })
+    }
+
+    fn into_ptr(self) -> NonNull<Prefix> {
+        let ptr = self.ptr;
+        std::mem::forget(self);
+        ptr
+    }
+
+    /// Whether both name the same task.
+    pub(crate) fn same(&self, other: &TaskRef) -> bool {
+        self.ptr == other.ptr
+    }
+}
+
+impl Word for TaskRef {
+    #[inline]
+    fn into_word(self) -> NonNull<()> {
+        self.into_ptr().cast()
+    }
+
+    #[inline]
+    unsafe fn from_word(word: NonNull<()>) -> Self {
+        TaskRef { ptr: word.cast() }
+    }
+}
+
+impl std::ops::Deref for TaskRef {
+    type Target = Header;
+    #[inline]
+    fn deref(&self) -> &Header {
+        &self.prefix().header
+    }
+}
+
+impl Clone for TaskRef {
+    #[inline]
+    fn clone(&self) -> Self {
+        // Relaxed: a new reference is made from one that exists.
+        let before = self.prefix().refs.fetch_add(1, Ordering::Relaxed);
+        // As in std: an overflow can come only from forgotten references, and would end in a use after
+        // free.
+        if before > isize::MAX as usize {
+            std::process::abort();
+        }
+        TaskRef { ptr: self.ptr }
+    }
+}
+
+impl Drop for TaskRef {
+    #[inline]
+    fn drop(&mut self) {
+        let refs = &self.prefix().refs;
+        // Who holds the last reference is alone: nobody can make another, so the step down to zero is
+        // spared. Acquire: pairs with the other holders' releases.
+        if refs.load(Ordering::Acquire) == 1
+            // Release: what this holder did happens before the free.
+            || refs.fetch_sub(1, Ordering::Release) == 1
+        {
+            // Acquire: as above, for the second way in.
+            fence(Ordering::Acquire);
+            // SAFETY: that was the last count; the vtable belongs to the allocation's type.
+            unsafe { (self.prefix().vtable.free)(self.ptr) }
+        }
+    }
+}
+
+impl std::fmt::Debug for TaskRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// # Safety
+///
+/// `task` was made with body type `B`; for the rest see [`Body::run`].
+unsafe fn run<B: Body>(task: &TaskRef) {
+    // SAFETY: the caller's promises.
+    unsafe { task.body::<B>().run(task) }
+}
+
+/// # Safety
+///
+/// As for `run`.
+unsafe fn refuse<B: Body>(task: &TaskRef, why: Option<std::io::Error>) {
+    // SAFETY: the caller's promises.
+    unsafe { task.body::<B>().refuse(task, why) }
+}
+
+/// # Safety
+///
+/// `ptr` was made by `new_pair::<B>` and no count is left.
+unsafe fn free<B: Body>(ptr: NonNull<Prefix>) {
+    // SAFETY: the caller's promise; the box was leaked in `new_pair`.
+    drop(unsafe { Box::from_raw(ptr.cast::<Allocation<B>>().as_ptr()) });
+}
+
+static WAKER: RawWakerVTable =
+    RawWakerVTable::new(waker_clone, waker_wake, waker_wake_by_ref, waker_drop);
+
+/// A task seen through somebody else's reference.
+pub(crate) struct BorrowedTask<'a> {
+    task: ManuallyDrop<TaskRef>,
+    of: PhantomData<&'a Waker>,
+}
+
+impl std::ops::Deref for BorrowedTask<'_> {
+    type Target = TaskRef;
+    fn deref(&self) -> &TaskRef {
+        &self.task
+    }
+}
+
+/// The reference in a waker's data word, without its count.
+///
+/// # Safety
+///
+/// `data` came from `into_waker`, and its count outlives the result.
+unsafe fn borrow(data: *const ()) -> ManuallyDrop<TaskRef> {
+    // SAFETY: the word came from `into_word`'s twin; ManuallyDrop leaves its count alone.
+    ManuallyDrop::new(unsafe { TaskRef::from_word(NonNull::new_unchecked(data.cast_mut())) })
+}
+
+unsafe fn waker_clone(data: *const ()) -> RawWaker {
+    // SAFETY: RawWaker's contract hands us the live data word of a waker.
+    let task = unsafe { borrow(data) };
+    RawWaker::new(
+        TaskRef::clone(&task)
+            .into_ptr()
+            .as_ptr()
+            .cast_const()
+            .cast(),
+        &WAKER,
+    )
+}
+
+unsafe fn waker_wake(data: *const ()) {
+    // SAFETY: as above; this call consumes the waker, so its count is dropped here.
+    wake::wake(&ManuallyDrop::into_inner(unsafe { borrow(data) }));
+}
+
+unsafe fn waker_wake_by_ref(data: *const ()) {
+    // SAFETY: as in `waker_clone`.
+    let task = unsafe { borrow(data) };
+    wake::wake(&task);
+}
+
+unsafe fn waker_drop(data: *const ()) {
+    // SAFETY: as in `waker_wake`.
+    drop(ManuallyDrop::into_inner(unsafe { borrow(data) }));
+}

@@ -1,0 +1,87 @@
+//! Waiting on a plain OS thread: a parker of our own, so that std's `park` token stays the user's.
+
+use std::cell::OnceCell;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::{Wake as StdWake, Waker};
+use std::time::Duration;
+
+use crate::base::clock::{Clock, Deadline};
+
+use super::park::Wake;
+
+/// How long a thread that cannot be woken waits before it looks again.
+const NAP: Duration = Duration::from_millis(1);
+
+#[derive(Debug, Default)]
+struct Parker {
+    is_woken: Mutex<bool>,
+    condvar: Condvar,
+}
+
+impl StdWake for Parker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        *self.is_woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.condvar.notify_one();
+    }
+}
+
+thread_local! {
+    static PARKER: OnceCell<Arc<Parker>> = const { OnceCell::new() };
+}
+
+/// `None` while the thread's locals are being destroyed.
+fn parker() -> Option<Arc<Parker>> {
+    PARKER
+        .try_with(|parker| parker.get_or_init(Arc::default).clone())
+        .ok()
+}
+
+/// This thread's waker.
+pub(crate) fn waker() -> Waker {
+    parker().map_or_else(|| Waker::noop().clone(), Waker::from)
+}
+
+fn remaining(deadline: Deadline) -> Option<Duration> {
+    deadline.remaining(Clock::real().now())
+}
+
+/// Blocks this thread until its waker is used or the deadline, which is by the real clock, has passed.
+pub(crate) fn park(deadline: Deadline) -> Wake {
+    let Some(parker) = parker() else {
+        // In the thread's last moments nobody can wake it: look again soon.
+        let nap = remaining(deadline).map_or(NAP, |left| left.min(NAP));
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a plain thread, and no parker is left"
+        )]
+        std::thread::sleep(nap);
+        return if remaining(deadline) == Some(Duration::ZERO) {
+            Wake::TimedOut
+        } else {
+            Wake::Woken
+        };
+    };
+    let mut is_woken = parker
+        .is_woken
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    while !*is_woken {
+        let Some(left) = remaining(deadline) else {
+            is_woken = parker
+                .condvar
+                .wait(is_woken)
+                .unwrap_or_else(PoisonError::into_inner);
+            continue;
+        };
+        if left.is_zero() {
+            return Wake::TimedOut;
+        }
+        let waited = parker.condvar.wait_timeout(is_woken, left);
+        is_woken = waited.unwrap_or_else(PoisonError::into_inner).0;
+    }
+    *is_woken = false;
+    Wake::Woken
+}

@@ -1,0 +1,149 @@
+//! Sections of a task that cancellation reaches, and that it does not.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::base::clock::Deadline;
+use crate::coroutine::ambient;
+use crate::scheduler::cancel::{Target, Unwind};
+use crate::scheduler::current;
+use crate::scheduler::local::Local;
+
+/// Undoes what a section did to the task's record, on every way out.
+struct Leave(fn(&Local));
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        current::with_local(|local| local.map(self.0));
+    }
+}
+
+/// Runs `f` where no cancellation and no time-out from outside reaches it; what came meanwhile is
+/// delivered at the first wait after it.
+///
+/// For sections that must finish (a transfer of money, a half-written record), and round callbacks from
+/// C code, through whose frames nothing may unwind. On a plain thread it just runs `f`.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// # greenloom::run(|| {
+/// let task = greenloom::spawn(|| greenloom::shield(|| {
+///     greenloom::sleep(Duration::from_millis(1));
+///     "finished"
+/// }));
+/// greenloom::yield_now();
+/// task.cancel();
+/// assert_eq!(task.join().unwrap(), "finished");
+/// # });
+/// ```
+pub fn shield<T>(f: impl FnOnce() -> T) -> T {
+    let _pin = ambient::forbid_suspend("shield");
+    let has_task = current::with_local(|local| local.map(Local::push_shield).is_some());
+    let _leave = has_task.then_some(Leave(Local::pop_scope));
+    f()
+}
+
+/// Runs `f` on the promise that it does not wait: any wait inside panics.
+///
+/// For foreign code whose scopes must nest on the thread: `scoped_tls`, autorelease pools, interpreter
+/// locks. Another task that ran on this thread in between would break them.
+///
+/// # Panics
+///
+/// At a wait inside `f`.
+///
+/// # Examples
+///
+/// ```should_panic
+/// greenloom::run(|| greenloom::no_park(|| greenloom::yield_now()));
+/// ```
+pub fn no_park<T>(f: impl FnOnce() -> T) -> T {
+    let _pin = ambient::forbid_suspend("no_park");
+    let has_task = current::with_local(|local| local.map(Local::enter_no_park).is_some());
+    let _leave = has_task.then_some(Leave(Local::leave_no_park));
+    f()
+}
+
+/// Whether a cancellation or a time-out is due for the running task: its next wait would unwind.
+///
+/// False inside [`shield`], while the task unwinds, and on plain threads.
+pub fn is_cancelled() -> bool {
+    current::with_task(|task| task.is_some_and(|(processor, local)| local.due(processor).is_some()))
+}
+
+/// Unwinds here if a cancellation or a time-out is due, and does nothing otherwise.
+///
+/// For long computations, which have no wait of their own where they could be ended.
+///
+/// # Examples
+///
+/// ```
+/// # greenloom::run(|| {
+/// let task = greenloom::spawn(|| loop {
+///     greenloom::yield_now(); // a step of work would stand here
+///     greenloom::task::checkpoint();
+/// });
+/// greenloom::yield_now();
+/// task.cancel();
+/// assert!(task.join().unwrap_err().is_cancelled());
+/// # });
+/// ```
+pub fn checkpoint() {
+    current::with_task(|task| {
+        if let Some((processor, local)) = task {
+            local.deliver(processor);
+        }
+    });
+}
+
+/// The deadline of [`until`] came before the closure's end.
+#[derive(Debug)]
+pub(crate) struct Expired;
+
+/// Runs `f`, which is unwound from its first wait at or after the deadline; returns when it has been,
+/// destructors and all.
+///
+/// `f`'s own value wins over an expiry, and its own panic over both. Of nested ones that have expired
+/// together the outermost reports.
+pub(crate) fn until<T>(deadline: Deadline, f: impl FnOnce() -> T) -> Result<T, Expired> {
+    let _pin = ambient::forbid_suspend("timeout");
+    let entered = current::with_task(|task| {
+        task.map(|(processor, local)| {
+            (local.is_unwinding(processor), local.push_deadline(deadline))
+        })
+    });
+    let Some((was_unwinding, id)) = entered else {
+        // A plain thread has nothing to unwind it with: the caller's waits go on to their end.
+        return Ok(f());
+    };
+    let result = catch_unwind(AssertUnwindSafe(f));
+    let due = current::with_task(|task| {
+        task.and_then(|(processor, local)| {
+            local.pop_scope();
+            if result.is_err() {
+                local.caught(was_unwinding);
+            }
+            // What is due further out, now that this scope is gone.
+            local.due(processor)
+        })
+    });
+    let payload = match result {
+        Ok(value) => return Ok(value),
+        Err(payload) => payload,
+    };
+    current::with_local(|local| {
+        let local = local.expect("the task that entered the scope leaves it");
+        let is_ours = payload
+            .downcast_ref::<Unwind>()
+            .is_some_and(|unwind| unwind.target == Target::Scope(id));
+        match due {
+            Some(target) if is_ours => local.rethrow(Box::new(Unwind { target })),
+            _ if is_ours => {
+                local.arrived();
+                Err(Expired)
+            }
+            _ => local.rethrow(payload),
+        }
+    })
+}

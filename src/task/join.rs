@@ -1,0 +1,265 @@
+//! What a spawner keeps of a task: a way to wait for its outcome, and to end it early.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use std::{error, fmt, io};
+
+use crate::base::clock::Deadline;
+use crate::scheduler::header::TaskId;
+use crate::scheduler::packet::{Fault, Joiner, panic_text};
+use crate::scheduler::{current, park};
+
+use super::this::Task;
+
+/// Why a join gave no value.
+#[non_exhaustive]
+pub enum JoinError {
+    /// The task panicked; this is the panic's payload.
+    Panicked(Box<dyn Any + Send>),
+    /// The task was cancelled, or its runtime was stopped.
+    Cancelled,
+    /// The task never ran: no memory for its stack could be had, and no other task will free any.
+    NoStack(io::Error),
+    /// A task that joins itself would wait for ever.
+    Itself,
+}
+
+impl JoinError {
+    /// The payload of the panic, to be thrown on with [`std::panic::resume_unwind`].
+    ///
+    /// # Errors
+    ///
+    /// Gives the error back when it is no panic.
+    pub fn into_panic(self) -> Result<Box<dyn Any + Send>, JoinError> {
+        match self {
+            JoinError::Panicked(payload) => Ok(payload),
+            other => Err(other),
+        }
+    }
+
+    /// Whether the task was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, JoinError::Cancelled)
+    }
+
+    /// Whether the task panicked.
+    pub fn is_panic(&self) -> bool {
+        matches!(self, JoinError::Panicked(_))
+    }
+}
+
+impl From<Fault> for JoinError {
+    fn from(fault: Fault) -> JoinError {
+        match fault {
+            Fault::Panicked(payload) => JoinError::Panicked(payload),
+            Fault::Cancelled => JoinError::Cancelled,
+            Fault::NoStack(error) => JoinError::NoStack(error),
+        }
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JoinError::Panicked(payload) => f
+                .debug_tuple("Panicked")
+                .field(&panic_text(payload.as_ref()))
+                .finish(),
+            JoinError::Cancelled => f.write_str("Cancelled"),
+            JoinError::NoStack(error) => f.debug_tuple("NoStack").field(error).finish(),
+            JoinError::Itself => f.write_str("Itself"),
+        }
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JoinError::Panicked(payload) => {
+                write!(f, "the task panicked: {}", panic_text(payload.as_ref()))
+            }
+            JoinError::Cancelled => f.write_str("the task was cancelled"),
+            JoinError::NoStack(error) => write!(f, "the task never ran: {error}"),
+            JoinError::Itself => f.write_str("a task cannot join itself: it would wait for ever"),
+        }
+    }
+}
+
+impl error::Error for JoinError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            JoinError::NoStack(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// The right to wait for a task and to take its value.
+///
+/// Dropping it lets the task go on by itself; a panic that nobody joined is logged once. It is also a
+/// [`Future`], for any executor.
+#[must_use = "dropping the handle detaches the task; say so with drop() if that is meant"]
+pub struct JoinHandle<T> {
+    joiner: Joiner<T>,
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("JoinHandle").field(&self.joiner).finish()
+    }
+}
+
+impl<T> JoinHandle<T> {
+    pub(crate) fn new(joiner: Joiner<T>) -> Self {
+        JoinHandle { joiner }
+    }
+
+    fn is_own(&self) -> bool {
+        current::with_local(|local| local.is_some_and(|local| local.task.same(&self.joiner.task)))
+    }
+
+    fn take(&mut self) -> Result<T, JoinError> {
+        let outcome = self
+            .joiner
+            .take()
+            .expect("a JoinHandle polled after it gave its outcome");
+        outcome.map_err(JoinError::from)
+    }
+
+    /// Waits for the task to end and returns its value.
+    ///
+    /// Works from tasks of any runtime and from plain threads. A task that has not started yet is started
+    /// by the joining worker as soon as the caller suspends, before others that wait to be started.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`]: the task panicked, was cancelled, could get no stack, or is the caller itself.
+    ///
+    /// # Cancellation
+    ///
+    /// Unwinds; the handle is dropped, so the task goes on detached.
+    ///
+    /// # Parks
+    ///
+    /// Until the task has ended (`task.join`); not at all if it has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let task = greenloom::spawn(|| 6 * 7);
+    /// assert_eq!(task.join().unwrap(), 42);
+    /// ```
+    #[track_caller]
+    #[inline]
+    pub fn join(mut self) -> Result<T, JoinError> {
+        if self.is_own() {
+            return Err(JoinError::Itself);
+        }
+        self.joiner.wait(Deadline::NEVER);
+        self.take()
+    }
+
+    /// As [`join`](Self::join), but waits no longer than `timeout`; the task is not cancelled.
+    ///
+    /// # Errors
+    ///
+    /// The outer error gives the handle back: the time is over and the task goes on. A task that has
+    /// ended yields its value even when `timeout` is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # greenloom::run(|| {
+    /// let task = greenloom::spawn(|| greenloom::sleep(Duration::from_millis(20)));
+    /// let task = task.join_timeout(Duration::ZERO).unwrap_err();
+    /// task.join().unwrap();
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn join_timeout(mut self, timeout: Duration) -> Result<Result<T, JoinError>, Self> {
+        if self.is_own() {
+            return Ok(Err(JoinError::Itself));
+        }
+        if self.joiner.wait(park::deadline(timeout)) {
+            Ok(self.take())
+        } else {
+            Err(self)
+        }
+    }
+
+    /// Whether the task has ended, so that `join` returns at once.
+    pub fn is_finished(&self) -> bool {
+        self.joiner.is_complete()
+    }
+
+    /// Asks the task to end: it unwinds from its present or next wait, running every destructor; one that
+    /// has not started never does. Returns at once; `join` waits for the end.
+    ///
+    /// The task ends as [`JoinError::Cancelled`], or with its value if it came to one first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # greenloom::run(|| {
+    /// let task = greenloom::spawn(|| greenloom::sleep(std::time::Duration::MAX));
+    /// task.cancel();
+    /// assert!(task.join().unwrap_err().is_cancelled());
+    /// # });
+    /// ```
+    pub fn cancel(&self) {
+        self.joiner.cancel();
+    }
+
+    /// The task's number.
+    pub fn id(&self) -> TaskId {
+        self.joiner.task.id
+    }
+
+    /// The task's name, if it was given one.
+    pub fn name(&self) -> Option<&str> {
+        self.joiner
+            .task
+            .spec
+            .name
+            .as_ref()
+            .map(|name| name.as_str())
+    }
+
+    /// The task itself, to unpark or to compare.
+    pub fn task(&self) -> Task {
+        Task::new(self.joiner.task.clone())
+    }
+
+    /// As [`join`](Self::join), but throws the task's panic on in the caller.
+    ///
+    /// # Panics
+    ///
+    /// With the task's own payload, or with a message when it was cancelled.
+    #[track_caller]
+    pub(crate) fn join_or_panic(self) -> T {
+        match self.join() {
+            Ok(value) => value,
+            Err(JoinError::Panicked(payload)) => resume_unwind(payload),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl<T> Unpin for JoinHandle<T> {}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.joiner.is_complete() || self.joiner.announce(context.waker().clone()) {
+            Poll::Ready(self.take())
+        } else {
+            Poll::Pending
+        }
+    }
+}

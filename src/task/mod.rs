@@ -1,0 +1,18 @@
+//! Tasks as their users hold them: spawned, joined, cancelled, scoped.
+
+mod cancel;
+mod join;
+mod scope;
+mod spawn;
+mod this;
+
+pub use cancel::{checkpoint, is_cancelled, no_park, shield};
+pub use join::{JoinError, JoinHandle};
+pub use scope::{Scope, ScopedJoinHandle, scope};
+pub use spawn::{Builder, spawn, spawn_after, spawn_local};
+pub use this::{Task, current, park, park_timeout, try_current, yield_now};
+
+pub use crate::scheduler::header::TaskId;
+
+pub(crate) use cancel::{Expired, until};
+pub(crate) use this::sleep_until as sleep_until_deadline;

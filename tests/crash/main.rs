@@ -1,0 +1,5 @@
+//! Programs that must die in a certain way, or need a process to themselves: each runs in a child.
+
+mod child;
+mod overflow;
+mod stack_limits;
