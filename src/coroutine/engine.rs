@@ -88,6 +88,11 @@ impl<In, Yield, Out> Shared<In, Yield, Out> {
         })
     }
 
+    #[inline(always)]
+    pub(super) fn link(&self) -> &Link<In, Yield> {
+        &self.link
+    }
+
     /// The root frame: runs `body` once and leaves its end in the cell. It never unwinds.
     pub(super) fn root<'a, F>(self: &Rc<Self>, body: F) -> Root<'a>
     where
@@ -194,6 +199,12 @@ impl<In, Yield, Out> Engine<In, Yield, Out> {
     /// Whether the body has ended. False while it runs.
     pub(super) fn is_finished(&self) -> bool {
         self.raw.try_borrow().is_ok_and(|raw| raw.is_finished())
+    }
+
+    /// What the body itself holds: it may keep this over its own suspension, and so not keep the engine.
+    #[inline(always)]
+    pub(super) fn shared(&self) -> Rc<Shared<In, Yield, Out>> {
+        Rc::clone(&self.shared)
     }
 
     /// Whether the body has begun. True while it runs.

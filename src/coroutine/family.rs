@@ -153,8 +153,8 @@ pub(super) struct Family {
 }
 
 thread_local! {
-    /// Families that somebody has a handle of, by number.
-    static FAMILIES: RefCell<HashMap<u64, Weak<Family>>> = RefCell::default();
+    /// Families that somebody has a handle of, by number. One that is traced is held here.
+    static FAMILIES: RefCell<HashMap<u64, (Weak<Family>, Option<Rc<Family>>)>> = RefCell::default();
     static LAST_FAMILY: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -170,7 +170,8 @@ impl Family {
             }
             id => id,
         };
-        let known = FAMILIES.try_with(|all| all.borrow().get(&id).and_then(Weak::upgrade));
+        let known =
+            FAMILIES.try_with(|all| all.borrow().get(&id).and_then(|(weak, _)| weak.upgrade()));
         if let Ok(Some(family)) = known {
             return family;
         }
@@ -183,7 +184,8 @@ impl Family {
             is_tracing: Cell::new(false),
         });
         // While the thread exits the family stays unknown, and no switch in it works.
-        let _ = FAMILIES.try_with(|all| all.borrow_mut().insert(id, Rc::downgrade(&family)));
+        let _ =
+            FAMILIES.try_with(|all| all.borrow_mut().insert(id, (Rc::downgrade(&family), None)));
         family
     }
 
@@ -191,9 +193,16 @@ impl Family {
         self.current.borrow().clone()
     }
 
-    pub(super) fn set_hook(&self, hook: Option<Hook>) {
+    pub(super) fn set_hook(self: &Rc<Family>, hook: Option<Hook>) {
         self.is_tracing.set(hook.is_some());
-        let _old = self.hook.replace(hook);
+        let held = hook.is_some().then(|| Rc::clone(self));
+        let _old_hook = self.hook.replace(hook);
+        // Taken out of the borrow before it is dropped.
+        let _old_hold = FAMILIES.try_with(|all| {
+            let mut all = all.borrow_mut();
+            all.get_mut(&self.id)
+                .map(|known| std::mem::replace(&mut known.1, held))
+        });
     }
 
     /// Delivers `parcel` to `node`, or to its nearest living ancestor, and waits for the answer.
@@ -233,10 +242,15 @@ impl Family {
         }
         self.next.set(Some((target, parcel)));
         let parcel = match &me.body {
-            Some(body) => body.link().suspend(()),
+            Some(body) => {
+                // A member that is left must not hold itself: the last handle elsewhere ends it.
+                let shared = body.shared();
+                drop(me);
+                shared.link().suspend(())
+            }
             None => self.trampoline(),
         };
-        self.arrive(&me, &parcel);
+        self.arrive(&parcel);
         open(parcel)
     }
 
@@ -263,21 +277,21 @@ impl Family {
 
     /// Run by whoever has just been switched to.
     #[inline]
-    pub(super) fn arrive(&self, me: &Rc<Node>, parcel: &Parcel) {
+    pub(super) fn arrive(&self, parcel: &Parcel) {
         let left = self.left.take();
         if self.is_tracing.get()
             && let Some(left) = &left
         {
-            self.trace(parcel, left, me);
+            self.trace(parcel, left, &self.current());
         }
     }
 
     #[cold]
     fn trace(&self, parcel: &Parcel, origin: &Rc<Node>, target: &Rc<Node>) {
-        struct Off<'a>(Option<&'a Family>);
-        impl Drop for Off<'_> {
+        struct Off(Option<Rc<Family>>);
+        impl Drop for Off {
             fn drop(&mut self) {
-                if let Some(family) = self.0 {
+                if let Some(family) = self.0.take() {
                     family.set_hook(None);
                 }
             }
@@ -285,7 +299,7 @@ impl Family {
         let hook = self.hook.borrow().clone();
         if let Some(hook) = hook {
             // A hook that panics is taken out, and its panic belongs to the target.
-            let mut off = Off(Some(self));
+            let mut off = Off(Some(Family::running()));
             let kind = match parcel {
                 Parcel::Value(_) => TraceKind::Switch,
                 Parcel::Throw(_) => TraceKind::Throw,
@@ -298,7 +312,8 @@ impl Family {
 
 impl Drop for Family {
     fn drop(&mut self) {
-        let _ = FAMILIES.try_with(|all| all.borrow_mut().remove(&self.id));
+        // Taken out of the borrow before it is dropped; it holds nothing, or this would not be dropped.
+        let _known = FAMILIES.try_with(|all| all.borrow_mut().remove(&self.id));
     }
 }
 

@@ -123,7 +123,7 @@ impl Greenlet {
         let start = move |_: &Yielder<'_, Parcel, ()>, first: Option<Parcel>| {
             let first = first.expect("a switch delivers something");
             if let Some(family) = weak.upgrade() {
-                family.arrive(&family.current(), &first);
+                family.arrive(&first);
             }
             match first {
                 Parcel::Value(value) => Value::new(body(value.get::<A>())),

@@ -1,4 +1,7 @@
 //! What the library does, seen from outside: one binary, a module for each wing.
 
+mod coroutine;
+mod generator;
+mod greenlet;
 mod spawn;
 mod stack;
