@@ -25,8 +25,8 @@ pub use blocking::unblock;
 pub use runtime::{Handle, OnDeadlock, RunError, Runtime, run, try_run};
 #[cfg(feature = "runtime")]
 pub use task::{
-    JoinError, JoinHandle, current, no_park, park, park_timeout, scope, shield, spawn, spawn_after,
-    spawn_local, yield_now,
+    Builder, JoinError, JoinHandle, TaskId, current, no_park, park, park_timeout, scope, shield,
+    spawn, spawn_after, spawn_local, yield_now,
 };
 #[cfg(feature = "runtime")]
 pub use time::{sleep, sleep_until, timeout};

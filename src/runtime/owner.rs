@@ -47,7 +47,12 @@ pub fn run<F, T>(main: F) -> T
 where
     F: FnOnce() -> T,
 {
-    match try_run(main) {
+    value_or_panic(try_run(main))
+}
+
+#[track_caller]
+fn value_or_panic<T>(result: Result<T, RunError>) -> T {
+    match result {
         Ok(value) => value,
         Err(RunError::Panicked(payload)) => resume_unwind(payload),
         Err(error) => panic!("{error}"),
@@ -85,7 +90,7 @@ impl Farewell for StopAll {
 
 fn spec_of_main(shared: &Shared, place: &'static Location<'static>) -> Spec {
     Spec {
-        name: Some("main".into()),
+        name: Some(Box::new("main".to_owned())),
         stack_size: shared.config.stack_size,
         place,
         pinned: true,
@@ -176,7 +181,7 @@ fn join_all(threads: Vec<thread::JoinHandle<()>>) {
 /// ```
 /// let runtime = greenloom::Runtime::builder().workers(2).build()?;
 /// let task = runtime.handle().spawn(|| 1)?;
-/// assert_eq!(runtime.block_on(|| 2)?, 2);
+/// assert_eq!(runtime.block_on(|| 2), 2);
 /// assert_eq!(task.join().unwrap(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -222,15 +227,38 @@ impl Runtime {
 
     /// Runs `main` as a task and waits for it; other tasks go on, and stay for the next call.
     ///
-    /// # Errors
+    /// # Panics
     ///
-    /// [`RunError`]: called on a worker thread, or `main` panicked or was cancelled.
+    /// With `main`'s own panic, or with the report when the program is deadlocked; on a worker thread,
+    /// and when the runtime is stopping. [`try_block_on`](Self::try_block_on) gives errors instead.
     ///
     /// # Parks
     ///
     /// It blocks the thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = greenloom::Runtime::new()?;
+    /// assert_eq!(runtime.block_on(|| greenloom::spawn(|| 1).join().unwrap()), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
-    pub fn block_on<F, T>(&self, main: F) -> Result<T, RunError>
+    pub fn block_on<F, T>(&self, main: F) -> T
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        value_or_panic(self.try_block_on(main))
+    }
+
+    /// As [`block_on`](Self::block_on), with errors instead of panics.
+    ///
+    /// # Errors
+    ///
+    /// See [`RunError`].
+    #[track_caller]
+    pub fn try_block_on<F, T>(&self, main: F) -> Result<T, RunError>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,

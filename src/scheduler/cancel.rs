@@ -62,8 +62,8 @@ impl Scopes {
         self.entries.pop();
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// The entries that no shield covers, and whether there is no shield at all.

@@ -333,6 +333,37 @@ impl<T: Word> Owner<T> {
         item
     }
 
+    /// Drops the items that `keep` does not want, in order; thieves find nothing meanwhile.
+    ///
+    /// Takes all there is by one step of `head`, and pushes again what is kept: the k-th item kept goes
+    /// to a slot whose own item, if it had one, was read before, as k items at least have been read.
+    pub(crate) fn retain(&self, mut keep: impl FnMut(&T) -> bool) {
+        let tail = self.tail.get();
+        let mut head = self.inner.head.load(Ordering::Relaxed);
+        if self.alone {
+            self.inner.head.store(tail, Ordering::Relaxed);
+        }
+        while !self.alone && head < tail {
+            // Release: as in `claim`.
+            let moved = self.inner.head.compare_exchange_weak(
+                head,
+                tail,
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            match moved {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+        for index in head..tail {
+            let item = self.word_at(index);
+            if keep(&item) {
+                self.push(item);
+            }
+        }
+    }
+
     /// The item of an index that this thread has just made its own.
     #[inline]
     fn word_at(&self, index: u64) -> T {

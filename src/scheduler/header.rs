@@ -46,9 +46,11 @@ impl std::fmt::Display for TaskId {
 /// What a spawner says of a task before it exists.
 #[derive(Debug)]
 pub(crate) struct Spec {
-    pub(crate) name: Option<Box<str>>,
-    pub(crate) stack_size: StackSize,
+    /// Boxed twice, so that the many tasks without a name spend one word on it.
+    #[expect(clippy::box_collection, reason = "one word where there is no name")]
+    pub(crate) name: Option<Box<String>>,
     pub(crate) place: &'static Location<'static>,
+    pub(crate) stack_size: StackSize,
     /// Runs only on the worker that made it: its closure need not be `Send`.
     pub(crate) pinned: bool,
 }
@@ -109,18 +111,15 @@ impl Fate {
     }
 }
 
+/// Running, or in the ready queue by its own yield: a wake that comes meanwhile must outlive the yield, for
+/// it may belong to a wait that was published before.
 const PHASE_RUNNING: u8 = 0;
-/// Running, and a wake came meanwhile: the next park returns at once.
+/// The same, and a wake came meanwhile: the next park returns at once.
 const PHASE_NOTIFIED: u8 = 1;
-/// In the ready queue by its own yield.
-const PHASE_YIELDED: u8 = 2;
-/// As before, and a wake came meanwhile: it must outlive the yield, for it may belong to a wait that
-/// was published before.
-const PHASE_YIELDED_NOTIFIED: u8 = 3;
 /// In the ready queue by a wake; further wakes add nothing.
-const PHASE_READY: u8 = 4;
-const PHASE_PARKED: u8 = 5;
-const PHASE_FINISHED: u8 = 6;
+const PHASE_READY: u8 = 2;
+const PHASE_PARKED: u8 = 3;
+const PHASE_FINISHED: u8 = 4;
 
 /// What the home worker must do after a wake.
 #[must_use]
@@ -157,7 +156,7 @@ impl Header {
 
     /// The name, or an empty string.
     pub(crate) fn name(&self) -> &str {
-        self.spec.name.as_deref().unwrap_or("")
+        self.spec.name.as_ref().map_or("", |name| name.as_str())
     }
 
     /// Acquire: who sees `COMPLETE` sees the outcome as well.
@@ -288,35 +287,23 @@ impl Header {
                 return AfterWake::Enqueue;
             }
             PHASE_RUNNING => self.set_phase(PHASE_NOTIFIED),
-            PHASE_YIELDED => self.set_phase(PHASE_YIELDED_NOTIFIED),
             _ => {}
         }
         AfterWake::Nothing
     }
 
-    /// The task runs again, if it was resumed because it is ready; a parked one that was resumed to
-    /// describe itself stays parked.
+    /// The task runs again, if it was resumed because of a wake; one that was resumed to describe itself
+    /// stays parked.
     #[inline]
     pub(crate) fn enter_if_ready(&self) {
-        match self.phase() {
-            PHASE_YIELDED_NOTIFIED => self.set_phase(PHASE_NOTIFIED),
-            PHASE_PARKED => {}
-            _ => self.set_phase(PHASE_RUNNING),
+        if self.phase() == PHASE_READY {
+            self.set_phase(PHASE_RUNNING);
         }
     }
 
     /// The task runs again though nobody woke it.
     pub(crate) fn enter(&self) {
         self.set_phase(PHASE_RUNNING);
-    }
-
-    /// The task is about to yield.
-    #[inline]
-    pub(crate) fn yielding(&self) {
-        self.set_phase(match self.phase() {
-            PHASE_NOTIFIED => PHASE_YIELDED_NOTIFIED,
-            _ => PHASE_YIELDED,
-        });
     }
 
     /// Takes a wake that came while running; when there is none, the task counts as parked.

@@ -22,26 +22,33 @@ const MAX_THROWS: u32 = 16;
 /// Operations that may succeed at once before a task that never parks must yield.
 const IO_BUDGET: u32 = 64;
 
-/// All of it is touched by the task itself, and by its worker while the task is suspended.
+/// All of it is touched by the task itself, and by its worker while the task is suspended. What every
+/// switch touches comes first, on one line of the cache.
+#[repr(C)]
 pub(crate) struct Local {
     pub(crate) task: TaskRef,
     yielder: BaseYielder,
-    scopes: RefCell<Scopes>,
-    /// How many scopes there are: one load decides that nothing can be due.
-    scope_count: Cell<usize>,
-    /// Cancellations thrown and not yet arrived at their target.
-    throws: Cell<u32>,
-    /// This task is unwinding, as far as we know by our own throws and the panic hook: the answer when
-    /// `thread::panicking()` is polluted by a neighbour (soundness rule 12).
-    unwinding: Cell<bool>,
-    /// Inside the panic hook: waiting blocks the thread (soundness rule 13).
-    in_hook: Cell<bool>,
-    /// Depth of `no_park`.
-    no_park: Cell<u32>,
+    /// One bit for each reason why a wait must look closer: none set is the common case, and one load.
+    alerts: Cell<u32>,
     io_budget: Cell<u32>,
     /// What the worker wants of this task at its next resumption, other than to go on.
     order: Cell<Option<Order>>,
+    /// Depth of `no_park`.
+    no_park: Cell<u32>,
+    /// Cancellations thrown and not yet arrived at their target.
+    throws: Cell<u32>,
+    scopes: RefCell<Scopes>,
 }
+
+/// Inside the panic hook: waiting blocks the thread (soundness rule 13).
+const IN_HOOK: u32 = 1;
+/// Inside `no_park`.
+const NO_PARK: u32 = 2;
+/// There are scopes: something may be due.
+const SCOPES: u32 = 4;
+/// This task is unwinding, as far as we know by our own throws and the panic hook: the answer when
+/// `thread::panicking()` is polluted by a neighbour (soundness rule 12).
+const UNWINDING: u32 = 8;
 
 impl Local {
     #[inline]
@@ -49,15 +56,23 @@ impl Local {
         Local {
             task,
             yielder,
-            scopes: RefCell::new(Scopes::new()),
-            scope_count: Cell::new(0),
-            throws: Cell::new(0),
-            unwinding: Cell::new(false),
-            in_hook: Cell::new(false),
-            no_park: Cell::new(0),
+            alerts: Cell::new(0),
             io_budget: Cell::new(IO_BUDGET),
             order: Cell::new(None),
+            no_park: Cell::new(0),
+            throws: Cell::new(0),
+            scopes: RefCell::new(Scopes::new()),
         }
+    }
+
+    #[inline]
+    fn has(&self, alert: u32) -> bool {
+        self.alerts.get() & alert != 0
+    }
+
+    fn set(&self, alert: u32, on: bool) {
+        let others = self.alerts.get() & !alert;
+        self.alerts.set(if on { others | alert } else { others });
     }
 
     /// Suspends until a wake or the deadline; unwinds when a cancellation is due before or after.
@@ -94,14 +109,12 @@ impl Local {
         }
     }
 
-    /// Lets the others run, then goes on.
+    /// Lets the others run, then goes on. A cancellation that comes meanwhile is for the next wait.
     #[inline]
     pub(crate) fn yield_now(&self, processor: &Processor) {
         self.check_may_park("task.yield");
         self.deliver(processor);
-        self.task.yielding();
         self.suspend(processor, YIELD);
-        self.deliver(processor);
     }
 
     fn suspend_parked(
@@ -113,6 +126,7 @@ impl Local {
         let since = processor.tick();
         loop {
             self.suspend(processor, PARK);
+            self.task.enter_if_ready();
             match self.order.take() {
                 None => return,
                 Some(order) => self.obey(order, wait, place, since),
@@ -139,24 +153,22 @@ impl Local {
         }
         self.yielder.suspend(word);
         self.io_budget.set(IO_BUDGET);
-        self.task.enter_if_ready();
     }
 
     /// `thread::panicking()` is true for every task of the thread while this one waits in a destructor.
     #[cold]
     fn suspend_unwinding(&self, processor: &Processor, word: usize) {
-        self.unwinding.set(true);
+        self.set(UNWINDING, true);
         processor.mid_unwind.set(processor.mid_unwind.get() + 1);
         self.yielder.suspend(word);
         processor.mid_unwind.set(processor.mid_unwind.get() - 1);
         self.io_budget.set(IO_BUDGET);
-        self.task.enter_if_ready();
     }
 
     /// Throws the outermost cancellation that is due.
     #[inline]
     pub(crate) fn deliver(&self, processor: &Processor) {
-        if self.scope_count.get() != 0 || self.task.fate().is_cancelled() {
+        if self.has(SCOPES) || self.task.fate().is_cancelled() {
             self.deliver_slow(processor);
         }
     }
@@ -186,7 +198,7 @@ impl Local {
         if throws > MAX_THROWS {
             self.stay_parked(processor);
         }
-        self.unwinding.set(true);
+        self.set(UNWINDING, true);
         resume_unwind(Box::new(Unwind { target }))
     }
 
@@ -210,7 +222,7 @@ impl Local {
     /// was entered. When the payload is for an outer scope, the catcher throws it on by
     /// [`rethrow`](Self::rethrow).
     pub(crate) fn caught(&self, was_unwinding: bool) {
-        self.unwinding.set(was_unwinding);
+        self.set(UNWINDING, was_unwinding);
     }
 
     /// A cancellation has come to the scope that it was bound for.
@@ -219,7 +231,7 @@ impl Local {
     }
 
     pub(crate) fn rethrow(&self, payload: Box<dyn std::any::Any + Send>) -> ! {
-        self.unwinding.set(true);
+        self.set(UNWINDING, true);
         resume_unwind(payload)
     }
 
@@ -228,29 +240,29 @@ impl Local {
     #[inline]
     pub(crate) fn is_unwinding(&self, processor: &Processor) -> bool {
         if processor.mid_unwind.get() != 0 {
-            return self.unwinding.get();
+            return self.has(UNWINDING);
         }
         let is_panicking = std::thread::panicking();
-        if !is_panicking && self.unwinding.get() {
-            self.unwinding.set(false);
+        if !is_panicking && self.has(UNWINDING) {
+            self.set(UNWINDING, false);
         }
         is_panicking
     }
 
     pub(crate) fn set_in_hook(&self, is_in_hook: bool) {
-        self.in_hook.set(is_in_hook);
-        self.unwinding.set(true);
+        self.set(IN_HOOK, is_in_hook);
+        self.set(UNWINDING, true);
     }
 
     #[inline]
     pub(crate) fn is_in_hook(&self) -> bool {
-        self.in_hook.get()
+        self.has(IN_HOOK)
     }
 
     #[inline]
     fn check_may_park(&self, reason: &str) {
         assert!(
-            self.no_park.get() == 0,
+            !self.has(NO_PARK),
             "a wait ({reason}) inside no_park: code on this thread relies on scopes that nest, so no other \
              task may run before it leaves"
         );
@@ -258,26 +270,28 @@ impl Local {
 
     pub(crate) fn enter_no_park(&self) {
         self.no_park.set(self.no_park.get() + 1);
+        self.set(NO_PARK, true);
     }
 
     pub(crate) fn leave_no_park(&self) {
         self.no_park.set(self.no_park.get() - 1);
+        self.set(NO_PARK, self.no_park.get() > 0);
     }
 
     pub(crate) fn push_deadline(&self, at: Deadline) -> u64 {
-        let id = self.scopes.borrow_mut().push_deadline(at);
-        self.scope_count.set(self.scopes.borrow().len());
-        id
+        self.set(SCOPES, true);
+        self.scopes.borrow_mut().push_deadline(at)
     }
 
     pub(crate) fn push_shield(&self) {
+        self.set(SCOPES, true);
         self.scopes.borrow_mut().push_shield();
-        self.scope_count.set(self.scopes.borrow().len());
     }
 
     pub(crate) fn pop_scope(&self) {
-        self.scopes.borrow_mut().pop();
-        self.scope_count.set(self.scopes.borrow().len());
+        let mut scopes = self.scopes.borrow_mut();
+        scopes.pop();
+        self.set(SCOPES, !scopes.is_empty());
     }
 
     /// While unwinding nothing is delivered, so no scope's deadline may wake the task either: it would
@@ -291,9 +305,10 @@ impl Local {
 
     /// The earliest deadline that would unwind the task's waits here.
     pub(crate) fn nearest_deadline(&self, processor: &Processor) -> Deadline {
-        match self.scope_count.get() {
-            0 => Deadline::NEVER,
-            _ => self.nearest_scope(processor),
+        if self.has(SCOPES) {
+            self.nearest_scope(processor)
+        } else {
+            Deadline::NEVER
         }
     }
 

@@ -12,6 +12,7 @@ pub(crate) mod packet;
 pub(crate) mod park;
 pub(crate) mod processor;
 pub(crate) mod report;
+pub(crate) mod ring;
 pub(crate) mod shared;
 pub(crate) mod sleep;
 pub(crate) mod standstill;

@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::task::Waker;
@@ -12,7 +13,7 @@ use crate::base::clock::Deadline;
 
 use super::cancel::Unwind;
 use super::current;
-use super::header::{Claim, Fate, Spec, TaskId};
+use super::header::{Fate, Spec, TaskId};
 use super::park::{self, Wait, Wake};
 use super::task::{Body, TaskRef};
 use super::wake;
@@ -43,9 +44,15 @@ impl Farewell for () {
 /// |---|---|---|
 /// | `outcome` | the task | the join handle; the task, if DETACHED came first |
 /// | `waker` | the join handle; the task, from the moment it set COMPLETE and saw JOINING | nobody, or the join handle if JOINING was clear |
+/// | `neighbour` | the home worker's thread | the home worker's thread |
 struct Seat<T> {
     outcome: UnsafeCell<Option<Result<T, Fault>>>,
+    /// Who joins from anywhere.
     waker: UnsafeCell<Option<Waker>>,
+    /// Who joins from the worker on which this task runs: neither a count nor a bit of the fate is needed,
+    /// for the two never run at once. The joiner takes itself out before it leaves its wait, and until
+    /// then its own stack holds a counted reference.
+    neighbour: UnsafeCell<Option<ManuallyDrop<TaskRef>>>,
 }
 
 struct Packet<F, T, E> {
@@ -65,7 +72,11 @@ impl<T> Seat<T> {
         // SAFETY: COMPLETE is not set yet, so by the table the outcome is the task's.
         unsafe { *self.outcome.get() = Some(outcome) };
         let before = task.complete();
-        if before.is_detached() {
+        // SAFETY: a task ends on its home worker's thread.
+        let neighbour = unsafe { (*self.neighbour.get()).take() };
+        if let Some(joiner) = neighbour {
+            wake::wake_next(&joiner);
+        } else if before.is_detached() {
             // SAFETY: the handle was gone before COMPLETE: nobody else will look.
             let outcome = unsafe { (*self.outcome.get()).take() };
             report_unjoined(task, outcome.as_ref());
@@ -211,6 +222,7 @@ where
     let seat = Seat {
         outcome: UnsafeCell::new(None),
         waker: UnsafeCell::new(None),
+        neighbour: UnsafeCell::new(None),
     };
     let packet = Packet {
         seat,
@@ -261,15 +273,26 @@ impl<T> Joiner<T> {
             return true;
         }
         self.hand_over();
+        if let Some(neighbour) = Neighbour::new(self.seat(), &self.task) {
+            let target = Target(&self.task);
+            return neighbour.wait(
+                &self.task,
+                &Wait::new("task.join").on(&target).until(deadline),
+            );
+        }
+        self.wait_afar(deadline)
+    }
+
+    /// As `wait`, for joiners of other workers and plain threads.
+    #[track_caller]
+    fn wait_afar(&mut self, deadline: Deadline) -> bool {
         if self.announce(park::current_waker()) {
             return true;
         }
-        let wait = Wait::new("task.join").until(deadline);
-        let target = Target(&self.task);
-        let wait = wait.on(&target);
         loop {
+            let target = Target(&self.task);
             // A cancellation unwinds from here: the announcement is taken back by drop.
-            let woken = park::park(&wait);
+            let woken = park::park(&Wait::new("task.join").on(&target).until(deadline));
             if self.is_complete() {
                 return true;
             }
@@ -322,9 +345,9 @@ impl<T> Joiner<T> {
             if let Some((processor, local)) = here
                 && !local.is_in_hook()
                 && processor.can_hand_over()
-                && self.task.claim() == Claim::Won
+                && let Some(task) = current::claim(&self.task)
             {
-                processor.hand_over(self.task.clone());
+                processor.hand_over(task);
             }
         });
     }
@@ -358,6 +381,49 @@ fn wake_after(task: &TaskRef, before: Fate) {
     }
 }
 
+/// A task that joins another on the worker of both.
+struct Neighbour<'a, T> {
+    seat: &'a Seat<T>,
+}
+
+impl<'a, T> Neighbour<'a, T> {
+    /// `None` when the two do not share a worker, or the joiner is no task.
+    #[inline]
+    fn new(seat: &'a Seat<T>, joined: &TaskRef) -> Option<Self> {
+        current::with_task(|here| {
+            let (processor, local) = here?;
+            if joined.home() != processor.id || local.is_in_hook() {
+                return None;
+            }
+            // SAFETY: this is the home worker's thread. The alias is taken out by the drop below, which
+            // comes before the joiner's own record, and its counted reference, can go.
+            unsafe { *seat.neighbour.get() = Some(local.task.alias()) };
+            Some(Neighbour { seat })
+        })
+    }
+
+    #[track_caller]
+    #[inline]
+    fn wait(self, joined: &TaskRef, wait: &Wait<'_>) -> bool {
+        loop {
+            let woken = park::park(wait);
+            if joined.fate().is_complete() {
+                return true;
+            }
+            if woken == Wake::TimedOut {
+                return false;
+            }
+        }
+    }
+}
+
+impl<T> Drop for Neighbour<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: the joiner has not moved, so this is still the home worker's thread.
+        unsafe { *self.seat.neighbour.get() = None };
+    }
+}
+
 /// What a join waits for, for reports.
 struct Target<'a>(&'a TaskRef);
 
@@ -373,10 +439,11 @@ impl park::Describe for Target<'_> {
 
 impl<T> Drop for Joiner<T> {
     fn drop(&mut self) {
-        self.retract();
         if self.is_spent {
+            // Complete, so the waker that may have been announced is the completer's.
             return;
         }
+        self.retract();
         if self.task.detach().is_complete() {
             // SAFETY: COMPLETE came before DETACHED: the outcome is the handle's.
             let outcome = unsafe { (*self.seat().outcome.get()).take() };

@@ -9,6 +9,7 @@ use crate::driver::reactor::ReactorShared;
 use crate::driver::timers::{TimerKey, Timers};
 
 use super::deque::Owner;
+use super::ring::Ring;
 use super::shared::Shared;
 use super::task::TaskRef;
 use super::wake;
@@ -23,6 +24,9 @@ pub(crate) const START: u32 = u32::MAX;
 pub(crate) const START_PINNED: u32 = u32::MAX - 1;
 const NOBODY: u32 = u32::MAX - 2;
 
+/// Fewer dead entries than this are not worth a sweep.
+const MANY_DEAD: usize = 64;
+
 /// Lives on the stack of the worker's loop; `!Send`, and so is everything in it that tasks reach.
 pub(crate) struct Processor {
     /// Unique in the process.
@@ -33,7 +37,7 @@ pub(crate) struct Processor {
     pub(crate) clock: Clock,
     pub(crate) reactor: Arc<ReactorShared>,
     /// Keys of started tasks that may run, and `START` marks.
-    ready: RefCell<VecDeque<u32>>,
+    ready: Ring,
     /// Tasks not yet started, open to thieves.
     pub(crate) fresh: Owner<TaskRef>,
     /// Tasks not yet started whose closures must not leave the thread.
@@ -45,6 +49,8 @@ pub(crate) struct Processor {
     timers: RefCell<Timers<u32>>,
     /// The time when the driver was last looked at: good enough for reports, free of a clock read.
     tick: Cell<Nanos>,
+    /// Entries of `fresh` whose tasks were handed over to their joiners, about.
+    dead: Cell<usize>,
     /// How many tasks of this worker are suspended in the midst of their unwinding.
     pub(crate) mid_unwind: Cell<u32>,
 }
@@ -53,7 +59,7 @@ impl std::fmt::Debug for Processor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Processor")
             .field("id", &self.id)
-            .field("ready", &self.ready.borrow().len())
+            .field("ready", &self.ready.len())
             .field("fresh", &self.fresh.len())
             .field("timers", &self.timers.borrow().len())
             .finish_non_exhaustive()
@@ -76,13 +82,14 @@ impl Processor {
             shared,
             clock,
             reactor,
-            ready: RefCell::default(),
+            ready: Ring::new(),
             fresh,
             pinned: RefCell::default(),
             handoff: Cell::new(None),
             next: Cell::new(NOBODY),
             timers: RefCell::new(Timers::new()),
             tick,
+            dead: Cell::new(0),
             // A loop that is entered while its thread unwinds would otherwise take every task for
             // unwinding.
             mid_unwind: Cell::new(u32::from(std::thread::panicking())),
@@ -94,10 +101,10 @@ impl Processor {
     pub(crate) fn spawn(&self, task: TaskRef) {
         if task.spec.pinned {
             self.pinned.borrow_mut().push_back(task);
-            self.ready.borrow_mut().push_back(START_PINNED);
+            self.ready.push(START_PINNED);
         } else {
             self.fresh.push(task);
-            self.ready.borrow_mut().push_back(START);
+            self.ready.push(START);
             self.shared.stealable();
         }
     }
@@ -121,7 +128,7 @@ impl Processor {
 
     #[inline]
     pub(crate) fn enqueue(&self, key: u32) {
-        self.ready.borrow_mut().push_back(key);
+        self.ready.push(key);
     }
 
     /// Lets the running task start `task`, which it has claimed, when it suspends. Gives it back when
@@ -138,6 +145,42 @@ impl Processor {
     pub(crate) fn hand_over(&self, task: TaskRef) {
         task.settle(self.id);
         self.handoff.set(Some(task));
+        let dead = self.dead.get() + 1;
+        self.dead.set(dead);
+        if dead >= MANY_DEAD && dead * 2 > self.fresh.len() {
+            self.sweep();
+        }
+    }
+
+    /// An entry of `fresh` turned out to be one whose task has been started by its joiner.
+    pub(crate) fn forget_one_dead(&self) {
+        self.dead.set(self.dead.get().saturating_sub(1));
+    }
+
+    /// Takes the entries of tasks that have been started, and their marks, out of the line: else a task
+    /// that spawns and joins for ever would pile them up, and with them the tasks' memory.
+    ///
+    /// Each sweep at least halves the line, so an entry is moved twice on average.
+    #[cold]
+    fn sweep(&self) {
+        self.dead.set(0);
+        let mut is_live = VecDeque::with_capacity(self.fresh.len());
+        self.fresh.retain(|task| {
+            let live = !task.fate().is_claimed();
+            is_live.push_back(live);
+            live
+        });
+        // Thieves take the oldest: marks without an entry stand in front.
+        let stolen = self.ready.count(START).saturating_sub(is_live.len());
+        let mut index = 0;
+        self.ready.retain(|entry| {
+            if entry != START {
+                return true;
+            }
+            index += 1;
+            index > stolen && is_live.pop_front().unwrap_or(false)
+        });
+        self.shared.stealable();
     }
 
     #[inline]
@@ -154,19 +197,27 @@ impl Processor {
     /// The oldest entry in line: a key or a mark.
     #[inline]
     pub(crate) fn pop_ready(&self) -> Option<u32> {
-        self.ready.borrow_mut().pop_front()
+        self.ready.pop()
+    }
+
+    /// The entry that stands this far from the front.
+    #[inline]
+    pub(crate) fn peek_ready(&self, ahead: usize) -> Option<u32> {
+        self.ready.peek(ahead)
     }
 
     pub(crate) fn pop_pinned(&self) -> Option<TaskRef> {
         self.pinned.borrow_mut().pop_front()
     }
 
+    /// Whether nobody goes before the line.
+    pub(crate) fn is_in_line(&self) -> bool {
+        self.next.get() == NOBODY && self.can_hand_over()
+    }
+
     /// Whether anything here may run.
     pub(crate) fn is_idle(&self) -> bool {
-        self.ready.borrow().is_empty()
-            && self.next.get() == NOBODY
-            && self.can_hand_over()
-            && self.fresh.is_empty()
+        self.ready.is_empty() && self.is_in_line() && self.fresh.is_empty()
     }
 
     #[inline]
@@ -204,6 +255,6 @@ impl Processor {
 
     #[cfg(test)]
     pub(crate) fn ready_len(&self) -> usize {
-        self.ready.borrow().len()
+        self.ready.len()
     }
 }

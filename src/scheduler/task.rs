@@ -68,11 +68,12 @@ unsafe impl Send for TaskRef {}
 unsafe impl Sync for TaskRef {}
 
 impl TaskRef {
-    /// Makes a task with two references, so that neither the queue nor the handle costs an increment.
+    /// Makes a task with three references: the queue's and the handle's are returned; the third belongs
+    /// to whoever wins the claim, and is had by [`runner`](Self::runner). So none costs an increment.
     #[inline]
     pub(crate) fn new_pair<B: Body>(id: TaskId, spec: Spec, body: B) -> (TaskRef, TaskRef) {
         let prefix = Prefix {
-            refs: AtomicUsize::new(2),
+            refs: AtomicUsize::new(3),
             vtable: &VTable {
                 run: run::<B>,
                 refuse: refuse::<B>,
@@ -94,6 +95,26 @@ impl TaskRef {
     pub(crate) unsafe fn body<B>(&self) -> &B {
         // SAFETY: the caller knows the type; the allocation lives as long as `self`.
         unsafe { &self.ptr.cast::<Allocation<B>>().as_ref().body }
+    }
+
+    /// The reference that is the claimer's.
+    ///
+    /// # Safety
+    ///
+    /// The caller has won the claim of this task and calls this once.
+    #[inline]
+    pub(crate) unsafe fn runner(&self) -> TaskRef {
+        TaskRef { ptr: self.ptr }
+    }
+
+    /// The same reference again, without a count of its own.
+    ///
+    /// # Safety
+    ///
+    /// It is not used after the last counted reference is gone.
+    #[inline]
+    pub(crate) unsafe fn alias(&self) -> ManuallyDrop<TaskRef> {
+        ManuallyDrop::new(TaskRef { ptr: self.ptr })
     }
 
     /// Runs the body.
@@ -200,9 +221,14 @@ impl Clone for TaskRef {
 impl Drop for TaskRef {
     #[inline]
     fn drop(&mut self) {
-        // Release: what this holder did happens before the free.
-        if self.prefix().refs.fetch_sub(1, Ordering::Release) == 1 {
-            // Acquire: pairs with the other holders' releases.
+        let refs = &self.prefix().refs;
+        // Who holds the last reference is alone: nobody can make another, so the step down to zero is
+        // spared. Acquire: pairs with the other holders' releases.
+        if refs.load(Ordering::Acquire) == 1
+            // Release: what this holder did happens before the free.
+            || refs.fetch_sub(1, Ordering::Release) == 1
+        {
+            // Acquire: as above, for the second way in.
             fence(Ordering::Acquire);
             // SAFETY: that was the last count; the vtable belongs to the allocation's type.
             unsafe { (self.prefix().vtable.free)(self.ptr) }

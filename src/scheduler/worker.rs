@@ -13,10 +13,11 @@ use crate::coroutine::ambient::{self, Chain};
 use crate::coroutine::raw::{RawCoroutine, RawState};
 use crate::driver::reactor::Reactor;
 use crate::stack::{Kind, Label, Stack, StackPool, overflow};
+use crate::sys::cpu::prefetch;
 
 use super::current::{self, BaseYielder, Enter, Suspended};
 use super::deque::Owner;
-use super::header::{AfterWake, Claim};
+use super::header::{AfterWake, Header};
 use super::inbox::{Address, Letter, Mailbox};
 use super::local::{Local, YIELD};
 use super::processor::{Processor, START, START_PINNED};
@@ -28,6 +29,9 @@ use super::{packet, wake};
 
 /// Resumptions between two looks at the outside world.
 const BUDGET: usize = 64;
+
+/// How many tasks ahead memory is asked for: far enough to arrive in time, near enough to be there still.
+const AHEAD: usize = 6;
 
 /// How long tasks that hand over to each other may keep the line waiting.
 const SLICE: Duration = Duration::from_millis(10);
@@ -42,9 +46,12 @@ pub(crate) struct Berth {
 }
 
 /// A task between its first resumption and its last.
+#[repr(align(64))]
 pub(super) struct Started {
     coroutine: RawCoroutine,
     suspended: Suspended,
+    /// Where the task's header is, to be asked for ahead of time; never read through.
+    header: *const Header,
 }
 
 impl Started {
@@ -166,7 +173,6 @@ impl Worker<'_> {
         } else if let Some(key) = processor.take_next() {
             self.resume(key);
         } else {
-            self.chain_began = None;
             match processor.pop_ready() {
                 None => return false,
                 Some(START) => {
@@ -179,15 +185,33 @@ impl Worker<'_> {
                         self.claim_and_start(task);
                     }
                 }
-                Some(key) => self.resume(key),
+                Some(key) => {
+                    self.prefetch();
+                    self.resume(key);
+                }
             }
         }
         true
     }
 
+    /// With many tasks in line, each lies in memory that was last touched long ago: asks for it a few
+    /// tasks ahead.
+    #[inline]
+    fn prefetch(&self) {
+        let ahead = self.processor.peek_ready(AHEAD);
+        if let Some(started) = ahead.and_then(|key| self.tasks.get(key as usize)) {
+            started.suspended.prefetch();
+            prefetch(started.header);
+        }
+    }
+
     /// Tasks that hand over to each other inherit the slice of the first; when it is over, the line gets
     /// its turn.
     fn break_chain(&mut self) {
+        if self.processor.is_in_line() {
+            self.chain_began = None;
+            return;
+        }
         let began = *self.chain_began.get_or_insert_with(Instant::now);
         if began.elapsed() > SLICE {
             self.chain_began = None;
@@ -200,11 +224,14 @@ impl Worker<'_> {
         }
     }
 
-    fn claim_and_start(&mut self, task: TaskRef) {
-        // Lost: its joiner has started it; this was the entry that it left behind.
-        if task.claim() == Claim::Won {
-            task.settle(self.processor.id);
-            self.start(task);
+    fn claim_and_start(&mut self, queued: TaskRef) {
+        match current::claim(&queued) {
+            Some(task) => {
+                task.settle(self.processor.id);
+                self.start(task);
+            }
+            // Its joiner has started it; this was the entry that it left behind.
+            None => self.processor.forget_one_dead(),
         }
     }
 
@@ -233,6 +260,7 @@ impl Worker<'_> {
         let entry = self.tasks.vacant_entry();
         let key = u32::try_from(entry.key()).expect("more than four thousand million tasks");
         task.set_key(key);
+        let header: *const Header = &raw const *task;
         let coroutine = RawCoroutine::new(stack, move |yielder| {
             let local = Local::new(task, BaseYielder::new(yielder));
             current::run_task(&local);
@@ -241,6 +269,7 @@ impl Worker<'_> {
         entry.insert(Started {
             coroutine,
             suspended: Suspended::FRESH,
+            header,
         });
         self.resume(key);
     }

@@ -6,6 +6,7 @@
 
 #[doc(hidden)]
 pub mod bare;
+mod global;
 mod label;
 pub(crate) mod overflow;
 mod pool;
@@ -13,14 +14,15 @@ mod region;
 mod shortage;
 mod size;
 
+pub use global::{StackStats, stats};
 #[allow(
     unused_imports,
     reason = "not every set of features has all of the floors above"
 )]
 pub(crate) use label::{Kind, Label};
+pub use pool::trim;
 #[allow(unused_imports, reason = "as above")]
 pub(crate) use pool::{StackPool, thread_acquire};
-pub use pool::{StackStats, stats, trim};
 pub(crate) use region::Stack;
 pub use size::{InvalidStackSize, StackSize};
 

@@ -38,22 +38,56 @@ const CACHE_LINE: usize = 64;
 /// The memory of one stack, with a guard below it. Not freed on drop: the pool owns it for good.
 ///
 /// There is one `Slot` for a piece of memory at any time, in a list or in a `Stack`.
-pub(super) struct Slot {
-    /// Inside the slot, 64 bytes below the end of the slot at most 1 KiB; a multiple of 64.
-    pub(super) base: NonZeroUsize,
-    shift: u8,
-    /// True since it was last handed out, until its owner's cache has been trimmed.
-    pub(super) used: bool,
-}
+///
+/// One word, as it is pushed and popped on the hottest path:
+///
+/// | bits | meaning |
+/// |---|---|
+/// | 6.. | the base: at most 1 KiB below the end of the slot, a multiple of 64 |
+/// | 5 | `used` |
+/// | 0-4 | the size, as a power of two |
+pub(super) struct Slot(NonZeroUsize);
+
+const SHIFT_BITS: usize = 31;
+const USED_BIT: usize = 32;
+const ALL_BITS: usize = SHIFT_BITS | USED_BIT;
 
 impl Slot {
+    fn new(base: NonZeroUsize, size: StackSize) -> Slot {
+        debug_assert_eq!(
+            base.get() & ALL_BITS,
+            0,
+            "a base of stacks is aligned to 64"
+        );
+        Slot(base | usize::from(size.shift()))
+    }
+
+    /// The highest address that frames may use, and the lowest of the label.
+    #[inline]
+    pub(super) fn base(&self) -> NonZeroUsize {
+        // The bits below are no part of the address, which is not null.
+        NonZeroUsize::new(self.0.get() & !ALL_BITS).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    #[inline]
     pub(super) fn size(&self) -> StackSize {
-        StackSize::from_shift(self.shift)
+        StackSize::from_shift((self.0.get() & SHIFT_BITS) as u8)
+    }
+
+    /// True since it was last handed out, until its owner's cache has been trimmed.
+    #[inline]
+    pub(super) fn is_used(&self) -> bool {
+        self.0.get() & USED_BIT != 0
+    }
+
+    /// Its owner's cache has been trimmed.
+    pub(super) fn mark_unused(&mut self) {
+        self.0 = NonZeroUsize::new(self.0.get() & !USED_BIT).unwrap_or(NonZeroUsize::MIN);
     }
 
     /// The lowest address, where the guard is.
     fn start(&self) -> usize {
-        self.base.get() & !(self.size().bytes() - 1)
+        self.base().get() & !(self.size().bytes() - 1)
     }
 
     fn end(&self) -> usize {
@@ -64,7 +98,7 @@ impl Slot {
     fn label(&self) -> &LabelRecord {
         // SAFETY: `base` is a multiple of 64 with room for a record above, in memory that is never
         // unmapped; the record is made of atomics, for which any bytes are valid.
-        unsafe { &*ptr::with_exposed_provenance(self.base.get()) }
+        unsafe { &*ptr::with_exposed_provenance(self.base().get()) }
     }
 
     /// Gives back the memory of a stack that nobody uses, but for the highest `keep` bytes.
@@ -125,7 +159,7 @@ impl Stack {
     pub(crate) fn high_water(&self) -> usize {
         let end = self.slot.end();
         let lowest = memory::lowest_resident(self.slot.start() + guard_size(), end);
-        self.slot.base.get().saturating_sub(lowest.unwrap_or(end))
+        self.slot.base().get().saturating_sub(lowest.unwrap_or(end))
     }
 }
 
@@ -139,11 +173,7 @@ impl Slot {
     /// For a `Stack` that is about to be forgotten, or is being dropped.
     #[inline]
     fn duplicate(&self) -> Slot {
-        Slot {
-            base: self.base,
-            shift: self.shift,
-            used: true,
-        }
+        Slot(self.0 | USED_BIT)
     }
 }
 
@@ -164,7 +194,7 @@ impl fmt::Debug for Stack {
 unsafe impl corosensei::stack::Stack for Stack {
     #[inline]
     fn base(&self) -> NonZeroUsize {
-        self.slot.base
+        self.slot.base()
     }
 
     #[inline]
@@ -191,11 +221,7 @@ impl RawSlot {
         let colour = (start >> size.shift()) % COLOURS * CACHE_LINE;
         let base = start + size.bytes() - colour - size_of::<LabelRecord>();
         let base = NonZeroUsize::new(base).unwrap_or(NonZeroUsize::MIN);
-        Ok(Slot {
-            base,
-            shift: size.shift(),
-            used: false,
-        })
+        Ok(Slot::new(base, size))
     }
 }
 
@@ -264,8 +290,6 @@ struct Entry {
     start: AtomicUsize,
     end: AtomicUsize,
 }
-
-const SHIFT_BITS: usize = 63;
 
 /// How many regions have been mapped.
 pub(super) fn count() -> usize {

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use crate::stack::pool::SPARE;
+use crate::stack::global::SPARE;
 use crate::stack::size::StackSize;
 use crate::sys::memory::{self, Shortage};
 

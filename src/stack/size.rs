@@ -21,8 +21,8 @@ use crate::sys::memory;
 /// use greenloom::stack::StackSize;
 ///
 /// let size = StackSize::new(100 * 1024)?;
-/// assert!(size.usable() >= 100 * 1024);
 /// assert_eq!(size.bytes(), 128 * 1024);
+/// assert_eq!(size.usable(), 112 * 1024);
 /// # Ok::<(), greenloom::stack::InvalidStackSize>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,11 +33,11 @@ pub struct StackSize {
 
 /// 64 KiB: the least that holds a guard and `LEAST_USABLE`.
 const SMALLEST: u8 = 16;
-/// 2 GiB: holds the largest request, 1 GiB, and a guard.
-const LARGEST: u8 = 31;
+/// 1 GiB.
+const LARGEST: u8 = 30;
 /// A printed panic with a backtrace needs 22 KiB, and a signal handler of a foreign library may come on top.
 const LEAST_USABLE: usize = 32 * 1024;
-const MOST_USABLE: usize = 1 << 30;
+const MOST: usize = 1 << LARGEST;
 const LEAST_GUARD: usize = 16 * 1024;
 
 /// How many sizes there are.
@@ -50,18 +50,19 @@ impl StackSize {
         shift: if cfg!(gl_asan) { 20 } else { 18 },
     };
 
-    /// A size with at least `bytes` of stack beside the guard.
+    /// A size of at least `bytes` of address space, guard included, rounded up to a power of two.
     ///
-    /// Sizes below 32 KiB are rounded up to it: less could not even print a panic.
+    /// The least is 64 KiB, which leaves 48 KiB beside the guard: less could not print a panic with its
+    /// backtrace.
     ///
     /// # Errors
     ///
     /// For 0, and for more than 1 GiB.
     pub fn new(bytes: usize) -> Result<StackSize, InvalidStackSize> {
-        if bytes == 0 || bytes > MOST_USABLE {
+        if bytes == 0 || bytes > MOST {
             return Err(InvalidStackSize { bytes });
         }
-        let slot = (bytes.max(LEAST_USABLE) + guard_size()).next_power_of_two();
+        let slot = bytes.max(LEAST_USABLE + guard_size()).next_power_of_two();
         let shift = (slot.trailing_zeros() as u8).max(SMALLEST);
         Ok(StackSize { shift })
     }

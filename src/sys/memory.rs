@@ -8,6 +8,7 @@ use std::ffi::c_void;
 use std::io;
 use std::ptr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How the pages below a stack are made to fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +39,21 @@ pub(crate) enum Shortage {
 #[cfg(target_os = "linux")]
 const MADV_GUARD_INSTALL: libc::c_int = 102;
 
-/// Bytes of a page.
+/// Bytes of a page. Async-signal-safe, and cheap after the first call.
+///
+/// Not rustix's: that one reads the vDSO by hand, and valgrind hides it.
 pub(crate) fn page_size() -> usize {
-    rustix::param::page_size()
+    static PAGE: AtomicUsize = AtomicUsize::new(0);
+    match PAGE.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: reads a constant of the system.
+            let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+            let page = usize::try_from(page).unwrap_or(4096);
+            PAGE.store(page, Ordering::Relaxed);
+            page
+        }
+        page => page,
+    }
 }
 
 /// Maps `len` bytes of zeroes at a multiple of `align` (a power of two), for good.
@@ -176,13 +189,7 @@ pub(crate) fn lowest_resident(start: usize, end: usize) -> Option<usize> {
         let pages = ((end - from) / page).min(marks.len());
         // SAFETY: it reads no memory of the range, and writes one byte a page into `marks`, which has
         // room for `pages` of them.
-        let result = unsafe {
-            libc::mincore(
-                at(from).cast_const().cast_mut(),
-                pages * page,
-                marks.as_mut_ptr().cast(),
-            )
-        };
+        let result = unsafe { libc::mincore(at(from), pages * page, marks.as_mut_ptr().cast()) };
         if result != 0 {
             return None;
         }

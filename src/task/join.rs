@@ -222,7 +222,12 @@ impl<T> JoinHandle<T> {
 
     /// The task's name, if it was given one.
     pub fn name(&self) -> Option<&str> {
-        self.joiner.task.spec.name.as_deref()
+        self.joiner
+            .task
+            .spec
+            .name
+            .as_ref()
+            .map(|name| name.as_str())
     }
 
     /// The task itself, to unpark or to compare.

@@ -93,7 +93,7 @@ impl Builder {
             Some(bytes) => StackSize::new(bytes)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?,
         };
-        let name = self.name.map(String::into_boxed_str);
+        let name = self.name.map(Box::new);
         Ok(Spec {
             name,
             stack_size,
@@ -155,22 +155,22 @@ where
 {
     let place = Location::caller();
     let launched = current::with_processor(|processor| {
-        let shared = &processor?.shared;
+        let Some(processor) = processor else {
+            return Err(f);
+        };
+        let shared = &processor.shared;
         let spec = Spec {
             name: None,
             stack_size: shared.config.stack_size,
             place,
             pinned: false,
         };
-        Some((shared.clone(), spec))
+        Ok(launch(shared, spec, f, ()))
     });
-    let launched = match launched {
-        Some((shared, spec)) => launch(&shared, spec, f, ()).map_err(io::Error::from),
-        None => return spawn_default(f, place),
-    };
     match launched {
-        Ok(joiner) => JoinHandle::new(joiner),
-        Err(error) => panic!("spawn: {error}"),
+        Ok(Ok(joiner)) => JoinHandle::new(joiner),
+        Ok(Err(error)) => panic!("spawn: {error}"),
+        Err(f) => spawn_default(f, place),
     }
 }
 

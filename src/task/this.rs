@@ -27,7 +27,7 @@ impl Task {
 
     /// Its name, if it was given one.
     pub fn name(&self) -> Option<&str> {
-        self.task.spec.name.as_deref()
+        self.task.spec.name.as_ref().map(|name| name.as_str())
     }
 
     /// Lets the task's present or next [`park`] return; tokens do not add up.

@@ -50,7 +50,7 @@ impl Child {
     pub(crate) fn run<F: FnOnce()>(self, body: F) -> Outcome {
         let test = test_name::<F>();
         if std::env::var(MARK).is_ok_and(|name| name == test) {
-            // A child that hangs ends by SIGALRM.
+            // SAFETY: sets a timer, nothing else: a child that hangs ends by SIGALRM.
             unsafe { libc::alarm(100) };
             body();
             std::process::exit(0);

@@ -63,7 +63,10 @@ fn recursion_is_named_with_the_other_guard() {
 }
 
 #[test]
-#[cfg_attr(gl_asan, ignore = "the sanitizer's large frames are not probed")]
+#[cfg_attr(
+    any(gl_asan, gl_tsan),
+    ignore = "the sanitizer's large frames are not probed"
+)]
 fn a_frame_larger_than_guard_and_stack_is_named() {
     let outcome = child::run(|| {
         on_a_stack("wide one", large_frame);
@@ -94,6 +97,10 @@ fn an_overflow_on_a_thread_that_std_knows_nothing_of_is_named() {
 }
 
 #[test]
+#[cfg_attr(
+    any(gl_asan, gl_tsan),
+    ignore = "the sanitizer's own handler reports it"
+)]
 fn the_stack_of_a_thread_is_still_named_by_std() {
     let outcome = child::run(|| {
         on_a_stack("", || ());
@@ -117,7 +124,10 @@ fn the_stack_of_a_thread_is_still_named_by_std() {
 }
 
 #[test]
-#[cfg_attr(gl_asan, ignore = "the sanitizer's own handler reports it")]
+#[cfg_attr(
+    any(gl_asan, gl_tsan),
+    ignore = "the sanitizer's own handler reports it"
+)]
 fn a_null_dereference_on_a_coroutine_stays_a_segmentation_fault() {
     let outcome = child::run(|| on_a_stack("innocent", fault_near_null));
     assert_eq!(outcome.signal, Some(libc::SIGSEGV), "{outcome:#?}");
@@ -125,7 +135,10 @@ fn a_null_dereference_on_a_coroutine_stays_a_segmentation_fault() {
 }
 
 #[test]
-#[cfg_attr(gl_asan, ignore = "the sanitizer's own handler reports it")]
+#[cfg_attr(
+    any(gl_asan, gl_tsan),
+    ignore = "the sanitizer's own handler reports it"
+)]
 fn a_signal_that_was_sent_ends_the_process_as_without_us() {
     let outcome = child::run(|| {
         on_a_stack("innocent", || {
@@ -207,7 +220,10 @@ fn an_overflow_is_named_though_the_user_has_a_handler() {
 }
 
 #[test]
-#[cfg_attr(gl_asan, ignore = "the sanitizer's own handler is in the way")]
+#[cfg_attr(
+    any(gl_asan, gl_tsan),
+    ignore = "the sanitizer's own handler is in the way"
+)]
 fn a_handler_for_one_fault_only_is_called_once() {
     extern "C" fn handler(_: libc::c_int) {
         // SAFETY: write(2) is async-signal-safe.
@@ -227,7 +243,10 @@ fn a_handler_for_one_fault_only_is_called_once() {
 }
 
 #[test]
-#[cfg_attr(gl_asan, ignore = "the sanitizer's own handler is in the way")]
+#[cfg_attr(
+    any(gl_asan, gl_tsan),
+    ignore = "the sanitizer's own handler is in the way"
+)]
 fn the_default_action_stays_the_default_action() {
     for handler in [libc::SIG_DFL, libc::SIG_IGN] {
         let outcome = Child::default()

@@ -18,7 +18,10 @@ fn hold_all(size: StackSize) -> (Vec<Held>, io::Error) {
 }
 
 #[test]
-#[cfg_attr(gl_asan, ignore = "the sanitizer's shadow does not fit into the limit")]
+#[cfg_attr(
+    any(gl_asan, gl_tsan),
+    ignore = "the sanitizer's shadow does not fit into the limit"
+)]
 fn address_space_that_runs_out_is_an_error_that_names_it() {
     let outcome = Child::default().limit("ulimit -v 1000000").run(|| {
         let (mut held, error) = hold_all(StackSize::DEFAULT);
@@ -43,7 +46,25 @@ fn address_space_that_runs_out_is_an_error_that_names_it() {
 
 #[test]
 #[cfg(target_os = "linux")]
-#[cfg_attr(gl_asan, ignore = "the sanitizer needs mappings of its own")]
+#[cfg_attr(
+    any(gl_asan, gl_tsan),
+    ignore = "the sanitizer's shadow does not fit into the limit"
+)]
+fn private_memory_that_runs_out_is_an_error_that_names_it() {
+    let outcome = Child::default().limit("ulimit -d 200000").run(|| {
+        let (held, error) = hold_all(StackSize::DEFAULT);
+        assert!(error.to_string().contains("RLIMIT_DATA"), "{error}");
+        assert!(held.len() > 500, "{}", held.len());
+    });
+    outcome.assert_success();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+#[cfg_attr(
+    any(gl_asan, gl_tsan),
+    ignore = "the sanitizer needs mappings of its own"
+)]
 fn mappings_that_run_out_are_an_error_that_names_them() {
     let outcome = Child::default().env("GREENLOOM_GUARD", "mprotect").run(|| {
         let limit: usize = std::fs::read_to_string("/proc/sys/vm/max_map_count")
@@ -121,7 +142,7 @@ fn resident_kib() -> usize {
 
 #[test]
 #[cfg(target_os = "linux")]
-#[cfg_attr(gl_asan, ignore = "counts the sanitizer's memory")]
+#[cfg_attr(any(gl_asan, gl_tsan), ignore = "counts the sanitizer's memory")]
 fn memory_of_a_burst_is_given_back() {
     let outcome = child::run(|| {
         let before = resident_kib();
@@ -153,7 +174,10 @@ fn memory_of_a_burst_is_given_back() {
 
 #[test]
 #[cfg(target_os = "linux")]
-#[cfg_attr(gl_asan, ignore = "the sanitizer adds mappings of its own")]
+#[cfg_attr(
+    any(gl_asan, gl_tsan),
+    ignore = "the sanitizer adds mappings of its own"
+)]
 fn a_hundred_thousand_stacks_take_a_few_mappings() {
     let outcome = child::run(|| {
         if stats().guard == GuardKind::Mprotect {

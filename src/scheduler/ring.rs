@@ -1,0 +1,137 @@
+//! The line of ready tasks: a growing ring of small numbers, first in, first out.
+
+use std::cell::{Cell, RefCell};
+
+/// A queue with one user, whose push and pop are a few plain instructions: no wrap to compare with, and
+/// no number of items to keep.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    /// A power of two of slots.
+    slots: RefCell<Box<[Cell<u32>]>>,
+    /// Counts pops; the slot is its low bits.
+    head: Cell<usize>,
+    /// Counts pushes.
+    tail: Cell<usize>,
+}
+
+const FIRST: usize = 64;
+
+fn slots(count: usize) -> Box<[Cell<u32>]> {
+    std::iter::repeat_with(|| Cell::new(0))
+        .take(count)
+        .collect()
+}
+
+impl Ring {
+    pub(crate) fn new() -> Self {
+        Ring {
+            slots: RefCell::new(slots(FIRST)),
+            head: Cell::new(0),
+            tail: Cell::new(0),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.tail.get().wrapping_sub(self.head.get())
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tail.get() == self.head.get()
+    }
+
+    #[inline]
+    pub(crate) fn push(&self, item: u32) {
+        if self.len() >= self.slots.borrow().len() {
+            self.grow();
+        }
+        let tail = self.tail.get();
+        let slots = self.slots.borrow();
+        if let Some(slot) = slots.get(tail & slots.len().wrapping_sub(1)) {
+            slot.set(item);
+        }
+        self.tail.set(tail.wrapping_add(1));
+    }
+
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<u32> {
+        let head = self.head.get();
+        if head == self.tail.get() {
+            return None;
+        }
+        let slots = self.slots.borrow();
+        self.head.set(head.wrapping_add(1));
+        slots.get(head & slots.len().wrapping_sub(1)).map(Cell::get)
+    }
+
+    /// The item that will be popped after `ahead` others.
+    #[inline]
+    pub(crate) fn peek(&self, ahead: usize) -> Option<u32> {
+        if ahead >= self.len() {
+            return None;
+        }
+        let slots = self.slots.borrow();
+        let index = self.head.get().wrapping_add(ahead);
+        slots
+            .get(index & slots.len().wrapping_sub(1))
+            .map(Cell::get)
+    }
+
+    /// Keeps the items that `keep` wants, in order.
+    pub(crate) fn retain(&self, mut keep: impl FnMut(u32) -> bool) {
+        for _ in 0..self.len() {
+            if let Some(item) = self.pop()
+                && keep(item)
+            {
+                self.push(item);
+            }
+        }
+    }
+
+    pub(crate) fn count(&self, item: u32) -> usize {
+        (0..self.len())
+            .filter(|&ahead| self.peek(ahead) == Some(item))
+            .count()
+    }
+
+    #[cold]
+    fn grow(&self) {
+        let new = slots(self.slots.borrow().len() * 2);
+        let items = self.len();
+        for slot in &new[..items] {
+            slot.set(self.pop().unwrap_or_default());
+        }
+        self.head.set(0);
+        self.tail.set(items);
+        self.slots.replace(new);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_keeps_the_order_of_a_naive_queue() {
+        let ring = Ring::new();
+        let mut naive = std::collections::VecDeque::new();
+        let mut seed = 7u64;
+        for step in 0..100_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            match seed >> 62 {
+                0 | 1 => {
+                    ring.push(step);
+                    naive.push_back(step);
+                }
+                2 => assert_eq!(ring.pop(), naive.pop_front()),
+                _ => assert_eq!(ring.peek(3), naive.get(3).copied()),
+            }
+            if step % 997 == 0 {
+                ring.retain(|item| item % 3 != 0);
+                naive.retain(|item| item % 3 != 0);
+            }
+            assert_eq!(ring.len(), naive.len());
+        }
+    }
+}
