@@ -213,7 +213,7 @@ pub(super) struct Header {
     /// The next outer coroutine; written at each resume, meaningless while suspended.
     parent: Cell<*const Header>,
     /// The innermost coroutine when this one is resumed: itself, unless it was suspended from the
-    /// stack of an inner one that goes on running then.
+    /// stack of an inner one that goes on running then. Set once the link has its address.
     top: Cell<*const Header>,
     /// Null before the start, then the base of the stack for good.
     yielder: Cell<*const RawYielder>,
@@ -264,18 +264,16 @@ impl<In, Yield> Link<In, Yield> {
         self.header.yielder.set(yielder);
     }
 
+    /// Called when the link has come to where it stays.
+    pub(super) fn settle(&self) {
+        self.header.top.set(self.as_header());
+    }
+
     /// The resumer's side: `switch` runs the body until it suspends or ends.
     #[inline(always)]
     pub(super) fn resumed<R>(&self, switch: impl FnOnce() -> R) -> R {
-        let me = &self.header;
-        let top = me.top.get();
-        let outer = HEAD.replace(if top.is_null() { self.as_header() } else { top });
-        // A greenlet ends the chain: what it was switched from is parked by that.
-        me.parent.set(if me.signature.greenlet {
-            ptr::null()
-        } else {
-            outer
-        });
+        let outer = HEAD.replace(self.header.top.get());
+        self.header.parent.set(outer);
         let result = switch();
         HEAD.set(outer);
         result
@@ -332,6 +330,9 @@ impl<In, Yield> Link<In, Yield> {
             if ptr::eq(header, self.as_header()) {
                 return None;
             }
+            if header.signature.greenlet {
+                break;
+            }
             next = header.parent.get();
         }
         Some("a yielder was used outside of its running coroutine".into())
@@ -379,7 +380,7 @@ impl<In, Yield> Link<In, Yield> {
         me.mid_unwind.set(unwinds && thread::panicking());
         self.switch_out();
         me.mid_unwind.set(false);
-        me.top.set(ptr::null());
+        me.top.set(self.as_header());
     }
 
     /// The caller has seen that this coroutine is on the chain.

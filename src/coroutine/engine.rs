@@ -82,10 +82,12 @@ pub(super) struct Shared<In, Yield, Out> {
 
 impl<In, Yield, Out> Shared<In, Yield, Out> {
     pub(super) fn new(signature: &'static Signature) -> Rc<Self> {
-        Rc::new(Shared {
+        let shared = Rc::new(Shared {
             link: Link::new(signature),
             end: Cell::new(None),
-        })
+        });
+        shared.link.settle();
+        shared
     }
 
     #[inline(always)]
@@ -212,17 +214,31 @@ impl<In, Yield, Out> Engine<In, Yield, Out> {
         self.raw.try_borrow().map_or(true, |raw| !raw.is_fresh())
     }
 
-    /// Asks for the right to resume.
+    /// Takes the right to resume, if it is to be had; [`refusal`](Self::refusal) says why not.
     #[inline(always)]
-    pub(super) fn enter(&self) -> Result<Entry<'_>, Refusal> {
+    pub(super) fn try_enter(&self) -> Option<Entry<'_>> {
         if ambient::exited() {
-            return Err(Refusal::Exited);
+            return None;
         }
-        match self.raw.try_borrow_mut() {
-            Err(_) => Err(Refusal::Running),
-            Ok(raw) if raw.is_finished() => Err(Refusal::Finished),
-            Ok(raw) => Ok(raw),
+        self.raw
+            .try_borrow_mut()
+            .ok()
+            .filter(|raw| !raw.is_finished())
+    }
+
+    /// Why the body cannot be resumed now.
+    #[cold]
+    pub(super) fn refusal(&self) -> Refusal {
+        match self.raw.try_borrow() {
+            _ if ambient::exited() => Refusal::Exited,
+            Err(_) => Refusal::Running,
+            Ok(_) => Refusal::Finished,
         }
+    }
+
+    /// Takes the right to resume, or says why not.
+    pub(super) fn enter(&self) -> Result<Entry<'_>, Refusal> {
+        self.try_enter().ok_or_else(|| self.refusal())
     }
 
     /// Resumes with an input (`None` only for a body that takes none at its start).

@@ -172,7 +172,7 @@ impl Greenlet {
     /// assert_eq!(once.switch("world").unwrap().get::<String>(), "hello world");
     /// assert!(once.is_dead());
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn switch<T: Any>(&self, value: T) -> Result<Value, SwitchError> {
         self.family
             .transfer(&self.node, Parcel::Value(Value::new(value)))

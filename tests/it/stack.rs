@@ -29,7 +29,10 @@ fn a_size_is_rounded_up_to_a_power_of_two_with_the_guard_inside() {
         1 << 30,
     ] {
         let size = StackSize::new(bytes).expect("a size");
-        assert!(size.bytes() >= bytes && size.usable() >= 32 * KIB, "{size:?}");
+        assert!(
+            size.bytes() >= bytes && size.usable() >= 32 * KIB,
+            "{size:?}"
+        );
         assert!(size.bytes().is_power_of_two());
         assert!(size.bytes() - size.usable() >= 16 * KIB);
         assert!(size.bytes() < 2 * bytes.max(48 * KIB));
