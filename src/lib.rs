@@ -9,11 +9,19 @@ pub(crate) mod sys;
 #[cfg(feature = "runtime")]
 mod blocking;
 #[cfg(feature = "runtime")]
+pub mod channel;
+#[cfg(feature = "runtime")]
 pub(crate) mod driver;
+#[cfg(feature = "runtime")]
+pub mod io;
+#[cfg(feature = "runtime")]
+pub mod net;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 #[cfg(feature = "runtime")]
 pub(crate) mod scheduler;
+#[cfg(feature = "runtime")]
+pub mod sync;
 #[cfg(feature = "runtime")]
 pub mod task;
 #[cfg(feature = "runtime")]

@@ -19,6 +19,7 @@
 use std::any::TypeId;
 use std::cell::Cell;
 use std::fmt;
+use std::mem;
 use std::panic::resume_unwind;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -106,6 +107,7 @@ pub(crate) fn exchange(new: Chain) -> Chain {
 
 /// Keeps the innermost coroutine from suspending, and a greenlet from being switched away from, while
 /// the result lives; `what` names the scope in the message. Coroutines resumed inside may suspend.
+#[cfg_attr(not(feature = "runtime"), allow(dead_code))]
 pub(crate) fn forbid_suspend(what: &'static str) -> Pin {
     let old = HEAD.get();
     let old_what = innermost(old).map(|header| {
@@ -116,6 +118,7 @@ pub(crate) fn forbid_suspend(what: &'static str) -> Pin {
 }
 
 /// A stretch of code on one stack that no suspension leaves.
+#[cfg_attr(not(feature = "runtime"), allow(dead_code))]
 pub(crate) struct Pin {
     old: *const Header,
     old_what: Option<&'static str>,
@@ -202,7 +205,9 @@ impl Signature {
 
     #[inline(always)]
     fn fits<In: 'static, Yield: 'static>(&self) -> bool {
-        self.types == Some((TypeId::of::<In>(), TypeId::of::<Yield>()))
+        // One address means one signature; the same signature may have several addresses.
+        ptr::eq(self, Signature::of::<In, Yield>())
+            || self.types == Some((TypeId::of::<In>(), TypeId::of::<Yield>()))
     }
 }
 
@@ -281,7 +286,7 @@ impl<In, Yield> Link<In, Yield> {
 
     #[inline(always)]
     pub(super) fn put_input(&self, value: Option<In>) {
-        self.input.set(value);
+        fill(&self.input, value);
     }
 
     #[inline(always)]
@@ -343,7 +348,7 @@ impl<In, Yield> Link<In, Yield> {
     #[track_caller]
     pub(super) fn suspend(&self, value: Yield) -> In {
         if HEAD.get() == self.as_header() && !thread::panicking() {
-            self.output.set(Some(value));
+            fill(&self.output, Some(value));
             self.switch_out();
         } else {
             self.suspend_slowly(value, true);
@@ -372,7 +377,7 @@ impl<In, Yield> Link<In, Yield> {
         if let Some(obstacle) = self.obstacle() {
             panic!("{obstacle}");
         }
-        self.output.set(Some(value));
+        fill(&self.output, Some(value));
         let top = HEAD.get();
         me.top.set(top);
         // In doubt (the unwind may be the resumer's, or that of a neighbour) it counts as ours: a stack
@@ -411,6 +416,14 @@ impl<In, Yield> fmt::Debug for Link<In, Yield> {
             .field("mid_unwind", &self.header.mid_unwind.get())
             .finish_non_exhaustive()
     }
+}
+
+/// Fills a cell that is empty, as each is between two switches, without looking for something to drop.
+#[inline(always)]
+fn fill<T>(cell: &Cell<Option<T>>, value: Option<T>) {
+    let old = cell.replace(value);
+    debug_assert!(old.is_none(), "a value that nobody took");
+    mem::forget(old);
 }
 
 /// Whether the code that asks is outside of every greenlet of its chain.

@@ -243,22 +243,21 @@ impl<In, Yield, Out> Engine<In, Yield, Out> {
 
     /// Resumes with an input (`None` only for a body that takes none at its start).
     #[inline(always)]
-    pub(super) fn run(&self, mut entry: Entry<'_>, input: Option<In>) -> Step<Yield, Out> {
-        let link = &self.shared.link;
-        link.put_input(input);
-        match link.resumed(|| entry.resume()) {
-            RawState::Suspended(_) => {
-                drop(entry);
-                Step::Yielded(link.take_output().expect("suspended with a value"))
-            }
-            RawState::Finished => self.finish(entry),
-        }
+    pub(super) fn run(&self, entry: Entry<'_>, input: Option<In>) -> Step<Yield, Out> {
+        self.shared.link.put_input(input);
+        self.go(entry)
     }
 
     /// Resumes with an order.
-    pub(super) fn order(&self, mut entry: Entry<'_>, order: Order) -> Step<Yield, Out> {
+    pub(super) fn order(&self, entry: Entry<'_>, order: Order) -> Step<Yield, Out> {
+        self.shared.link.put_order(order);
+        self.go(entry)
+    }
+
+    /// Resumes with what has been put into the link.
+    #[inline(always)]
+    pub(super) fn go(&self, mut entry: Entry<'_>) -> Step<Yield, Out> {
         let link = &self.shared.link;
-        link.put_order(order);
         match link.resumed(|| entry.resume()) {
             RawState::Suspended(_) => {
                 drop(entry);

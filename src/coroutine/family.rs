@@ -153,8 +153,10 @@ pub(super) struct Family {
     /// As the running chain names it.
     id: u64,
     current: RefCell<Rc<Node>>,
-    /// Who is to run next, and what it gets.
-    next: Cell<Option<(Rc<Node>, Parcel)>>,
+    /// Who is to run next.
+    next: Cell<Option<Rc<Node>>>,
+    /// What the root gets.
+    mail: Cell<Option<Parcel>>,
     /// Who was left last. The one that runs now lets go of it: that may be the end of it, and then its
     /// destructors belong to the member that runs.
     left: Cell<Option<Rc<Node>>>,
@@ -162,9 +164,12 @@ pub(super) struct Family {
     is_tracing: Cell<bool>,
 }
 
+/// A family that somebody has a handle of, and a hold on it while it is traced.
+type Known = (Weak<Family>, Option<Rc<Family>>);
+
 thread_local! {
-    /// Families that somebody has a handle of, by number. One that is traced is held here.
-    static FAMILIES: RefCell<HashMap<u64, (Weak<Family>, Option<Rc<Family>>)>> = RefCell::default();
+    /// Families that somebody has a handle of, by number.
+    static FAMILIES: RefCell<HashMap<u64, Known>> = RefCell::default();
     static LAST_FAMILY: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -189,6 +194,7 @@ impl Family {
             id,
             current: RefCell::new(Node::root()),
             next: Cell::new(None),
+            mail: Cell::new(None),
             left: Cell::new(None),
             hook: RefCell::new(None),
             is_tracing: Cell::new(false),
@@ -253,13 +259,22 @@ impl Family {
 
     #[inline]
     fn leave(&self, me: &Node, target: Rc<Node>, parcel: Parcel) -> Departure {
-        self.next.set(Some((target, parcel)));
+        self.name_next(target, parcel);
         match &me.body {
             // Not the node: a member that is left must not hold itself, for the last handle elsewhere
             // ends it.
             Some(body) => Departure::Member(body.shared()),
             None => Departure::Root,
         }
+    }
+
+    #[inline]
+    fn name_next(&self, target: Rc<Node>, parcel: Parcel) {
+        match &target.body {
+            Some(body) => body.link().put_input(Some(parcel)),
+            None => self.mail.set(Some(parcel)),
+        }
+        self.next.set(Some(target));
     }
 
     /// Who really is to get what, or the result of a switch that does not take place.
@@ -300,21 +315,23 @@ impl Family {
     /// Runs members until one of them names the root. On the root's stack.
     fn trampoline(&self) -> Parcel {
         loop {
-            let (node, parcel) = self.next.take().expect("whoever leaves names the next");
-            let left = self.current.replace(Rc::clone(&node));
+            let node = self.next.take().expect("whoever leaves names the next");
+            let left = self.current.replace(node);
             self.left.set(Some(left));
+            // Only this loop changes `current`, so the borrow may last while the member runs.
+            let node = self.current.borrow();
             let Some(body) = &node.body else {
-                return parcel;
+                return self.mail.take().expect("the root is named with a parcel");
             };
-            let entry = body.enter().expect("a living member is not running");
-            let parcel = match body.run(entry, Some(parcel)) {
+            let entry = body.try_enter().expect("a living member is not running");
+            let parcel = match body.go(entry) {
                 Step::Yielded(()) => continue,
                 Step::Complete(value) => Parcel::Value(value),
                 Step::Closed => Parcel::Value(Value::new(GreenletExit)),
                 Step::Unwound(payload) => payload.into(),
             };
             node.is_dead.set(true);
-            self.next.set(Some((node.nearest_live(), parcel)));
+            self.name_next(node.nearest_live(), parcel);
         }
     }
 

@@ -52,6 +52,9 @@ const HUNG_UP: u32 = 1;
 /// One event.
 const EVENT: u32 = 2;
 
+/// No tick that proves anything.
+const NEVER_DRAINED: u32 = HUNG_UP;
+
 impl Tick {
     /// If a call drained the descriptor when [`Registration::prepare`] gave this tick, and it
     /// still gives it now: is the descriptor known to be drained?
@@ -93,6 +96,9 @@ pub(crate) enum Standing {
 pub(crate) struct Registration {
     /// Events seen, by direction. Written only under the lock of `waiters`.
     ticks: [AtomicU32; 2],
+    /// The last tick that a call found the direction drained at, or `NEVER_DRAINED`. A fact about the
+    /// descriptor, so it does not matter which of several callers wrote it last.
+    drained: [AtomicU32; 2],
     /// A `Standing`; leaves `Open` once. Written only under the lock of `waiters`.
     standing: AtomicU8,
     /// Who waits, by direction. Never held over a wake.
@@ -107,6 +113,7 @@ impl Registration {
     pub(super) fn new(token: usize, reactor: Arc<ReactorShared>) -> Registration {
         Registration {
             ticks: [AtomicU32::new(0), AtomicU32::new(0)],
+            drained: [AtomicU32::new(NEVER_DRAINED), AtomicU32::new(NEVER_DRAINED)],
             standing: AtomicU8::new(Standing::Open as u8),
             waiters: Mutex::new([None, None]),
             token,
@@ -122,14 +129,39 @@ impl Registration {
         Tick(self.ticks[direction as usize].load(Ordering::Acquire))
     }
 
-    /// Stores `waker` to be woken by the next event, unless there was one since `tick`.
+    /// Notes that a call which began after [`Registration::prepare`] gave `tick` took or filled all
+    /// there was.
+    #[inline]
+    pub(crate) fn note_drained(&self, direction: Direction, tick: Tick) {
+        // Relaxed: it is only a hint to skip a call, and what it says is true for ever.
+        self.drained[direction as usize].store(tick.0, Ordering::Relaxed);
+    }
+
+    /// Is the descriptor known to be drained, if `tick` is what [`Registration::prepare`] says now?
+    #[inline]
+    pub(crate) fn is_drained(&self, direction: Direction, tick: Tick) -> bool {
+        tick.proves_drained() && self.drained[direction as usize].load(Ordering::Relaxed) == tick.0
+    }
+
+    /// As [`Registration::arm_by`], with a waker that is at hand.
+    #[cfg(test)]
     pub(crate) fn arm(&self, direction: Direction, tick: Tick, waker: &Waker) -> Arm {
-        // Without the lock, to save the clone; asked again with it.
+        self.arm_by(direction, tick, || waker.clone())
+    }
+
+    /// Stores a waker to be woken by the next event, unless there was one since `tick`.
+    pub(crate) fn arm_by(
+        &self,
+        direction: Direction,
+        tick: Tick,
+        waker: impl FnOnce() -> Waker,
+    ) -> Arm {
+        // Without the lock, to save the waker; asked again with it.
         if let Some(answer) = self.refusal(direction, tick) {
             return answer;
         }
-        // Cloned outside of the lock: a waker may be anybody's code.
-        let waker = waker.clone();
+        // Made outside of the lock: a waker may be anybody's code.
+        let waker = waker();
         let mut waiters = self.lock();
         if let Some(answer) = self.refusal(direction, tick) {
             return answer;

@@ -4,10 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::panic::{Location, resume_unwind};
 
 use crate::base::clock::{Deadline, Nanos};
+use crate::coroutine::ambient::{self, Chain};
 
 use super::cancel::{Scopes, Target, Unwind};
-use super::current::BaseYielder;
-use super::park::{Wait, Wake};
+use super::current::{self, BaseYielder};
+use super::park::{Unwinding, Wait, Wake};
 use super::processor::Processor;
 use super::report::{Order, Row};
 use super::task::TaskRef;
@@ -49,6 +50,9 @@ const SCOPES: u32 = 4;
 /// This task is unwinding, as far as we know by our own throws and the panic hook: the answer when
 /// `thread::panicking()` is polluted by a neighbour (soundness rule 12).
 const UNWINDING: u32 = 8;
+/// The last unwinding we know of was a cancellation. Stays set when the task swallows that one, until it is
+/// seen not to unwind: a panic right after may be taken for a cancellation, and poisons nothing.
+const CANCELLATION: u32 = 16;
 
 impl Local {
     #[inline]
@@ -151,7 +155,17 @@ impl Local {
         if self.is_unwinding(processor) {
             return self.suspend_unwinding(processor, word);
         }
+        self.switch_out(word);
+    }
+
+    /// Off this task's stack, and back when the worker resumes it. What the thread knows of the running
+    /// task is put back by the task itself, from its own stack, which no worker needs to remember.
+    #[inline]
+    fn switch_out(&self, word: usize) {
+        let chain = ambient::exchange(Chain::EMPTY);
         self.yielder.suspend(word);
+        current::set_local(self);
+        ambient::exchange(chain);
         self.io_budget.set(IO_BUDGET);
     }
 
@@ -160,9 +174,8 @@ impl Local {
     fn suspend_unwinding(&self, processor: &Processor, word: usize) {
         self.set(UNWINDING, true);
         processor.mid_unwind.set(processor.mid_unwind.get() + 1);
-        self.yielder.suspend(word);
+        self.switch_out(word);
         processor.mid_unwind.set(processor.mid_unwind.get() - 1);
-        self.io_budget.set(IO_BUDGET);
     }
 
     /// Throws the outermost cancellation that is due.
@@ -198,7 +211,7 @@ impl Local {
         if throws > MAX_THROWS {
             self.stay_parked(processor);
         }
-        self.set(UNWINDING, true);
+        self.set(UNWINDING | CANCELLATION, true);
         resume_unwind(Box::new(Unwind { target }))
     }
 
@@ -223,6 +236,9 @@ impl Local {
     /// [`rethrow`](Self::rethrow).
     pub(crate) fn caught(&self, was_unwinding: bool) {
         self.set(UNWINDING, was_unwinding);
+        if !was_unwinding {
+            self.set(CANCELLATION, false);
+        }
     }
 
     /// A cancellation has come to the scope that it was bound for.
@@ -232,6 +248,7 @@ impl Local {
 
     pub(crate) fn rethrow(&self, payload: Box<dyn std::any::Any + Send>) -> ! {
         self.set(UNWINDING, true);
+        self.set(CANCELLATION, payload.is::<Unwind>());
         resume_unwind(payload)
     }
 
@@ -244,14 +261,24 @@ impl Local {
         }
         let is_panicking = std::thread::panicking();
         if !is_panicking && self.has(UNWINDING) {
-            self.set(UNWINDING, false);
+            self.set(UNWINDING | CANCELLATION, false);
         }
         is_panicking
+    }
+
+    /// Whether and why this task is unwinding.
+    pub(super) fn unwinding(&self, processor: &Processor) -> Option<Unwinding> {
+        self.is_unwinding(processor)
+            .then(|| match self.has(CANCELLATION) {
+                true => Unwinding::Cancellation,
+                false => Unwinding::Panic,
+            })
     }
 
     pub(crate) fn set_in_hook(&self, is_in_hook: bool) {
         self.set(IN_HOOK, is_in_hook);
         self.set(UNWINDING, true);
+        self.set(CANCELLATION, false);
     }
 
     #[inline]

@@ -116,3 +116,38 @@ pub(crate) fn now() -> Nanos {
         None => Clock::real().now(),
     })
 }
+
+/// The number of the running task, or 0 where no task runs.
+#[inline]
+pub(crate) fn current_id() -> u64 {
+    current::with_local(|local| local.map_or(0, |local| local.task.id.0))
+}
+
+/// Whether the caller runs in a destructor of a panic of its own: not of a cancellation, and not because a
+/// neighbour on the thread waits in the midst of its panic. In doubt false.
+#[inline]
+pub(crate) fn is_panicking() -> bool {
+    // Nobody on this thread is, most of the time.
+    std::thread::panicking() && unwinding() == Some(Unwinding::Panic)
+}
+
+/// Whether the caller runs in a destructor of an unwinding of its own, whatever the cause.
+#[inline]
+pub(crate) fn is_unwinding() -> bool {
+    std::thread::panicking() && unwinding().is_some()
+}
+
+/// Why a task unwinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unwinding {
+    Panic,
+    Cancellation,
+}
+
+#[cold]
+fn unwinding() -> Option<Unwinding> {
+    current::with_task(|task| match task {
+        Some((processor, local)) => local.unwinding(processor),
+        None => Some(Unwinding::Panic),
+    })
+}

@@ -26,6 +26,9 @@
 //! The fences have one order. If the worker's is first, the pusher sees the sleeper and wakes it. If the
 //! pusher's is first, the worker sees the push and stays up. There is no third case.
 //!
+//! So the loop of a worker is: `[its own work] -> start_search -> [steal] -> prepare_sleep -> [look] ->
+//! commit_sleep -> [poll] -> rise`, and `stop_search` wherever it has found something to run.
+//!
 //! # Searchers
 //!
 //! Waking a worker costs microseconds, starting a small task tens of nanoseconds; so while one worker is
@@ -273,6 +276,9 @@ impl Sleepers {
 
     /// The look found nothing. `look` says whether all inboxes and the injector are empty; it is called
     /// under the book, so it may do nothing but look, and only by the last to fall asleep.
+    ///
+    /// Questions of a report (see `ask`) must travel apart from what `look` sees: one that is on its way
+    /// for an epoch gone by would hide the quiescence of the next, and nobody would look again.
     pub(crate) fn commit_sleep(
         &self,
         worker: usize,
@@ -281,8 +287,9 @@ impl Sleepers {
     ) -> Commit {
         let state = &self.slots[worker].state;
         if hope == Hope::Hopeful {
-            // Relaxed: a wake that we miss here has written, or will write, the eventfd.
-            let woken = state.load(Ordering::Relaxed) == AWAKE;
+            // A wake that we miss here has written, or will write, the eventfd. Acquire: pairs with
+            // `leave`; if we were made a searcher, we know it.
+            let woken = state.load(Ordering::Acquire) == AWAKE;
             return if woken { Commit::Woken } else { Commit::Sleep };
         }
         let mut book = lock(&self.book);
@@ -362,13 +369,14 @@ impl Sleepers {
         self.counts
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, count_in)
             .ok()?;
-        // Relaxed: the worker reads it after it has taken the book, to rise.
+        // Relaxed: published by the book, or by the release in `leave`, which therefore comes after.
         self.slots[worker].searching.store(true, Ordering::Relaxed);
         self.leave(&mut book, worker);
         Some(worker)
     }
 
-    /// Wakes all sleepers, to stop. Write the eventfd of each.
+    /// Wakes all sleepers, to stop: set a flag first that every worker's look before its sleep checks.
+    /// Write the eventfd of each.
     pub(crate) fn wake_all(&self) -> Vec<usize> {
         fence(Ordering::SeqCst);
         let mut book = lock(&self.book);
@@ -385,8 +393,9 @@ impl Sleepers {
         if state.load(Ordering::Relaxed) == AWAKE {
             return false;
         }
-        // Relaxed: a waker that sees it leaves its push to the worker's next `prepare_sleep` and look.
-        state.store(AWAKE, Ordering::Relaxed);
+        // Release: pairs with `commit_sleep`. To a waker that sees it, it says nothing but that the
+        // worker will come by `prepare_sleep` and its look again.
+        state.store(AWAKE, Ordering::Release);
         book.asleep.retain(|&other| other != worker);
         self.counts.fetch_sub(SLEEPER, Ordering::AcqRel);
         book.hopeless_count -= usize::from(std::mem::take(&mut book.hopeless[worker]));
@@ -478,3 +487,6 @@ impl fmt::Debug for Sleepers {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests;

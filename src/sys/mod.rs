@@ -11,3 +11,5 @@ pub(crate) mod fault;
 pub(crate) mod memory;
 #[cfg(feature = "runtime")]
 pub(crate) mod poll;
+#[cfg(feature = "runtime")]
+pub(crate) mod socket;

@@ -3,5 +3,6 @@
 mod coroutine;
 mod generator;
 mod greenlet;
+mod net;
 mod spawn;
 mod stack;

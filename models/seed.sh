@@ -1,0 +1,90 @@
+#!/bin/sh
+# Seeds one bug after the other into a copy of the lock-free files, and expects the models to fail.
+#
+# `models/seed.sh WORD` runs only the seeds whose text contains WORD.
+#
+# A seed: checker | tests | file | what stands there | what shall stand there. Each must be found; a seed
+# whose text is no longer there is a failure too.
+set -eu
+cd "$(dirname "$0")/.."
+copy=models/target/seeded
+failures=0
+only=${1:-}
+
+seed() {
+    checker=$1 tests=$2 file=$3
+    case "$4" in *"$only"*) ;; *) return ;; esac
+    rm -rf "$copy"
+    mkdir -p "$copy"
+    cp -r src "$copy/src"
+    mkdir "$copy/models"
+    cp -r models/Cargo.toml models/Cargo.lock models/src "$copy/models/"
+    if ! FROM=$4 TO=$5 perl -0777 -pi -e '$n = s/\Q$ENV{FROM}\E/$ENV{TO}/; END { exit !$n }' "$copy/$file"; then
+        echo "STALE   $file: $4"
+        failures=$((failures + 1))
+        return
+    fi
+    if ! RUSTFLAGS="--cfg $checker" cargo test --quiet --release --no-run --target-dir "models/target/seeded-$checker" \
+        --manifest-path "$copy/models/Cargo.toml" >"$copy/log" 2>&1; then
+        echo "BROKEN  $file: $4"
+        failures=$((failures + 1))
+    elif RUSTFLAGS="--cfg $checker" LOOM_MAX_PREEMPTIONS=2 timeout 300 cargo test --quiet --release \
+        --target-dir "models/target/seeded-$checker" --manifest-path "$copy/models/Cargo.toml" \
+        -- "$tests" >"$copy/log" 2>&1; then
+        echo "MISSED  $file: $4"
+        failures=$((failures + 1))
+    else
+        echo "found   $file: $4"
+    fi
+}
+
+deque=src/scheduler/deque.rs
+sleep=src/scheduler/sleep.rs
+
+seed loom claim:: models/src/claim.rs \
+    '.compare_exchange(NEW, STARTED, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok();' \
+    '.load(Ordering::Acquire) == NEW;
+        self.state.store(STARTED, Ordering::Release);'
+seed loom join:: models/src/join.rs \
+    'fetch_or(COMPLETE, Ordering::AcqRel)' 'fetch_or(COMPLETE, Ordering::Relaxed)'
+seed loom join:: models/src/join.rs \
+    'self.state.fetch_or(WAITING, Ordering::AcqRel) & COMPLETE == 0' \
+    '{ self.state.fetch_or(WAITING, Ordering::AcqRel); notify.wait(); true }'
+
+seed loom deque:: $deque 'pairs with the fence in `ends`.
+        fence(Ordering::SeqCst);' ''
+seed loom deque:: $deque 'pairs with the fence in `pop_back`.
+        fence(Ordering::SeqCst);' ''
+seed loom deque:: $deque 'tail.store(tail, Ordering::Release)' 'tail.store(tail, Ordering::Relaxed)'
+seed loom deque:: $deque 'ring.store(new.as_ptr(), Ordering::Release)' 'ring.store(new.as_ptr(), Ordering::Relaxed)'
+seed loom deque:: $deque 'if head < last {' 'if head <= last {'
+seed loom deque:: $deque 'if tail - head <= old.mask {' 'if tail - head <= old.mask + 1 {'
+
+seed loom sleep:: $sleep 'pairs with the fences of all wakers.
+        fence(Ordering::SeqCst);' ''
+seed loom sleep:: $sleep 'pairs with the fence in `prepare_sleep`.
+        fence(Ordering::SeqCst);' ''
+seed loom sleep:: $sleep 'pairs with those in `prepare_sleep`, `stop_search`.
+        fence(Ordering::SeqCst);' ''
+seed loom sleep:: $sleep 'if more() { self.call_a_searcher() } else { None }' 'let _ = more; None'
+seed loom sleep:: $sleep 'self.start_search(worker);' ''
+seed loom sleep:: $sleep 'state.store(AWAKE, Ordering::Release)' 'state.store(AWAKE, Ordering::Relaxed)'
+
+seed shuttle quiescence:: models/src/quiescence.rs \
+    '!own.inbox.lock().unwrap().is_empty() || self.more() ||' ''
+# A question on its way for an epoch gone by must not hide the next quiescence.
+seed shuttle quiescence:: models/src/quiescence.rs \
+    '.all(|worker| worker.inbox.lock().unwrap().is_empty())' \
+    '.all(|w| w.inbox.lock().unwrap().is_empty() && w.questions.lock().unwrap().is_empty())'
+seed shuttle quiescence:: $sleep 'if look() {' 'let _ = look; if true {'
+seed shuttle quiescence:: $sleep '&& self.outside.load(Ordering::Acquire) == 0' ''
+seed shuttle quiescence:: $sleep 'if !self.all_hopeless(&book) {
+            return None;
+        }
+        let worker' 'if true { return None; }
+        let worker'
+seed shuttle quiescence:: $sleep 'book.epoch += 1;' ''
+seed shuttle quiescence:: $sleep 'book.hopeless_count -= usize::from(std::mem::take(&mut book.hopeless[worker]));' ''
+
+[ "$failures" = 0 ] || { echo "$failures seeds were not found"; exit 1; }

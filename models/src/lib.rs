@@ -1,0 +1,24 @@
+//! The lock-free files of greenloom, included by path, and models of what they promise. See README.md.
+#![allow(dead_code, unused_imports)] // Each checker uses a part.
+
+#[path = "../../src/base"]
+mod base {
+    pub(crate) mod primitive;
+}
+
+#[path = "../../src/scheduler"]
+mod scheduler {
+    pub(crate) mod deque;
+    pub(crate) mod sleep;
+}
+
+#[cfg(all(test, loom))]
+mod claim;
+#[cfg(all(test, loom))]
+mod deque;
+#[cfg(all(test, loom))]
+mod join;
+#[cfg(all(test, shuttle))]
+mod quiescence;
+#[cfg(all(test, loom))]
+mod sleep;

@@ -1,0 +1,420 @@
+//! What the two ends of a channel share: the items, and the two lines of those who wait.
+//!
+//! All of it lies behind one latch. Invariants, whenever nobody is inside:
+//!
+//! 1. Receivers wait only if there are no items, no senders wait, and the end has not come.
+//! 2. Senders wait only if `items.len() >= capacity`, and the channel is open on theirs.
+//! 3. A sender waits with its item in its seat. A receive that makes room moves the item of the first of
+//!    them in, and calls it: so items keep the order of their sends.
+//! 4. A send that finds a receiver waiting puts the item into its seat, and calls it: so receivers are
+//!    served in the order in which they came, and nobody can take the item in passing.
+//! 5. A called receiver's seat holds an item, or nothing: the end. A called sender's seat holds nothing, or
+//!    still its item: refused. Whoever leaves a seat takes what is in it.
+//!
+//! A receiver that is cancelled with an item in its seat puts it back in front: it is older than whatever
+//! is in the channel. There may then be one more than the capacity, until the next receive. And while there
+//! is an item in a seat, the end has not come: a receiver that was told so would miss it, put back. It waits.
+//!
+//! Items are moved inside the latch and dropped outside of it: a destructor is the user's code.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::mem;
+use std::task::Waker;
+
+use crate::base::clock::Deadline;
+use crate::scheduler::park::{Describe, Wait};
+use crate::sync::latch::{Latch, Latched};
+use crate::sync::wait_list::{self, Queue, Ticket, WaitList, Wakers};
+
+use super::error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError};
+use super::error::{TryRecvError, TrySendError};
+
+/// Room that a bounded channel takes at its making; what is beyond it is taken when it is needed.
+const EAGER: usize = 64;
+
+pub(super) struct Channel<T> {
+    state: Latch<State<T>>,
+}
+
+struct State<T> {
+    items: VecDeque<T>,
+    /// `usize::MAX` when unbounded, 0 for a rendezvous.
+    capacity: usize,
+    senders: usize,
+    receivers: usize,
+    is_closed: bool,
+    /// Called receivers that have not yet left with their items.
+    in_flight: usize,
+    /// Waiting receivers.
+    takers: WaitList<Option<T>>,
+    /// Waiting senders.
+    givers: WaitList<Option<T>>,
+}
+
+/// A side of the channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Sender,
+    Receiver,
+}
+
+/// What the ends show of a channel.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) len: usize,
+    pub(super) capacity: usize,
+    /// Nobody will receive, or the channel was closed.
+    pub(super) is_closed: bool,
+}
+
+impl<T> Channel<T> {
+    /// A channel with one sender and one receiver.
+    pub(super) fn new(capacity: usize) -> Self {
+        let eager = match capacity {
+            usize::MAX => 0,
+            capacity => capacity.min(EAGER),
+        };
+        Channel {
+            state: Latch::new(State {
+                items: VecDeque::with_capacity(eager),
+                capacity,
+                senders: 1,
+                receivers: 1,
+                is_closed: false,
+                in_flight: 0,
+                takers: WaitList::new(),
+                givers: WaitList::new(),
+            }),
+        }
+    }
+
+    pub(super) fn look(&self) -> Look {
+        let state = self.state.lock();
+        Look {
+            len: state.items.len(),
+            capacity: state.capacity,
+            is_closed: !state.is_open(),
+        }
+    }
+
+    /// One more of a side.
+    pub(super) fn enter(&self, side: Side) {
+        *self.state.lock().count(side) += 1;
+    }
+
+    /// One fewer of a side; the last one's leaving ends the channel.
+    pub(super) fn leave(&self, side: Side) {
+        let mut state = self.state.lock();
+        let count = state.count(side);
+        *count -= 1;
+        if *count > 0 {
+            return;
+        }
+        match side {
+            Side::Sender => {
+                let wakers = state.end();
+                drop(state);
+                wakers.wake();
+            }
+            Side::Receiver => {
+                let wakers = state.givers.call_all();
+                let items = mem::take(&mut state.items);
+                drop(state);
+                wakers.wake();
+                drop(items);
+            }
+        }
+    }
+
+    /// False when it was closed already.
+    pub(super) fn close(&self) -> bool {
+        let mut state = self.state.lock();
+        let was_closed = mem::replace(&mut state.is_closed, true);
+        let takers = state.end();
+        let givers = state.givers.call_all();
+        drop(state);
+        takers.wake();
+        givers.wake();
+        !was_closed
+    }
+
+    #[inline]
+    pub(super) fn try_send(&self, item: T) -> Result<(), TrySendError<T>> {
+        let mut state = self.state.lock();
+        let sent = state.try_send(item);
+        drop(state);
+        wake(sent?);
+        Ok(())
+    }
+
+    #[track_caller]
+    #[inline]
+    pub(super) fn send(&self, item: T, deadline: Deadline) -> Result<(), SendTimeoutError<T>> {
+        let mut state = self.state.lock();
+        match state.try_send(item) {
+            Ok(waker) => {
+                drop(state);
+                wake(waker);
+                Ok(())
+            }
+            Err(TrySendError::Full(item)) => self.send_waiting(state, item, deadline),
+            Err(TrySendError::Disconnected(item)) => Err(SendTimeoutError::Disconnected(item)),
+        }
+    }
+
+    #[cold]
+    #[track_caller]
+    fn send_waiting(
+        &self,
+        mut state: Latched<'_, State<T>>,
+        item: T,
+        deadline: Deadline,
+    ) -> Result<(), SendTimeoutError<T>> {
+        let ticket = state.givers.join(Some(item));
+        drop(state);
+        let wait = Wait::new("channel.send").on(self).until(deadline);
+        wait_list::wait(Giver(self), ticket, &wait)
+    }
+
+    #[inline]
+    pub(super) fn try_recv(&self) -> Result<T, TryRecvError> {
+        let mut state = self.state.lock();
+        let received = state.try_recv();
+        drop(state);
+        let (item, waker) = received?;
+        wake(waker);
+        Ok(item)
+    }
+
+    #[track_caller]
+    #[inline]
+    pub(super) fn recv(&self, deadline: Deadline) -> Result<T, RecvTimeoutError> {
+        let mut state = self.state.lock();
+        match state.try_recv() {
+            Ok((item, waker)) => {
+                drop(state);
+                wake(waker);
+                Ok(item)
+            }
+            Err(TryRecvError::Empty) => self.recv_waiting(state, deadline),
+            Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
+        }
+    }
+
+    #[cold]
+    #[track_caller]
+    fn recv_waiting(
+        &self,
+        mut state: Latched<'_, State<T>>,
+        deadline: Deadline,
+    ) -> Result<T, RecvTimeoutError> {
+        let ticket = state.takers.join(None);
+        drop(state);
+        let wait = Wait::new("channel.recv").on(self).until(deadline);
+        wait_list::wait(Taker(self), ticket, &wait)
+    }
+}
+
+#[inline]
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+impl<T> State<T> {
+    fn count(&mut self, side: Side) -> &mut usize {
+        match side {
+            Side::Sender => &mut self.senders,
+            Side::Receiver => &mut self.receivers,
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.receivers > 0 && !self.is_closed
+    }
+
+    /// Sends if that is possible at once; returns the waker of the receiver that has the item now.
+    #[inline]
+    fn try_send(&mut self, item: T) -> Result<Option<Waker>, TrySendError<T>> {
+        if !self.is_open() {
+            return Err(TrySendError::Disconnected(item));
+        }
+        if !self.takers.is_empty() {
+            return Ok(self.hand_over(item));
+        }
+        if self.items.len() >= self.capacity {
+            return Err(TrySendError::Full(item));
+        }
+        self.items.push_back(item);
+        Ok(None)
+    }
+
+    /// Receives if that is possible at once; returns the waker of the sender whose item has moved up.
+    #[inline]
+    fn try_recv(&mut self) -> Result<(T, Option<Waker>), TryRecvError> {
+        if let Some(item) = self.items.pop_front() {
+            let waker = self.refill();
+            return Ok((item, waker));
+        }
+        // No items, yet senders wait: a rendezvous.
+        if let (Some(item), waker) = self.call_giver() {
+            return Ok((item, waker));
+        }
+        if self.is_ended() {
+            return Err(TryRecvError::Disconnected);
+        }
+        Err(TryRecvError::Empty)
+    }
+
+    /// Whether nothing will ever come, given that nothing is there.
+    #[inline]
+    fn is_ended(&self) -> bool {
+        (self.senders == 0 || self.is_closed) && self.in_flight == 0
+    }
+
+    /// Tells the receivers that wait, if the end has come. They wait, so nothing is there.
+    fn end(&mut self) -> Wakers {
+        if self.is_ended() {
+            self.takers.call_all()
+        } else {
+            Wakers::new()
+        }
+    }
+
+    /// Gives the item to the first receiver in line, which there is.
+    #[inline]
+    fn hand_over(&mut self, item: T) -> Option<Waker> {
+        self.in_flight += 1;
+        self.takers.call_first_with(|seat| *seat = Some(item))
+    }
+
+    /// There may be room: the first sender in line moves its item in.
+    #[inline]
+    fn refill(&mut self) -> Option<Waker> {
+        if self.givers.is_empty() || self.items.len() >= self.capacity {
+            return None;
+        }
+        let (item, waker) = self.call_giver();
+        self.items.extend(item);
+        waker
+    }
+
+    /// Takes the item of the first sender in line.
+    #[inline]
+    fn call_giver(&mut self) -> (Option<T>, Option<Waker>) {
+        let mut item = None;
+        let waker = self
+            .givers
+            .call_first_with(|seat| mem::swap(seat, &mut item));
+        (item, waker)
+    }
+
+    /// An item that was given to a receiver which is gone.
+    fn give_back(&mut self, item: T) -> Option<Waker> {
+        self.in_flight -= 1;
+        if self.takers.is_empty() {
+            self.items.push_front(item);
+            return None;
+        }
+        self.hand_over(item)
+    }
+}
+
+/// A channel as its waiting receivers see it.
+struct Taker<'a, T>(&'a Channel<T>);
+
+impl<T> Queue for Taker<'_, T> {
+    type Outcome = Result<T, RecvTimeoutError>;
+
+    #[inline]
+    fn settle(&self, ticket: &Ticket, is_late: bool) -> Option<Self::Outcome> {
+        let mut state = self.0.state.lock();
+        if !state.takers.is_called(ticket) && !is_late {
+            return None;
+        }
+        let left = state.takers.leave(ticket);
+        if left.payload.is_some() {
+            state.in_flight -= 1;
+            if !state.takers.is_empty() {
+                let wakers = state.end();
+                drop(state);
+                wakers.wake();
+            }
+        }
+        Some(match left.payload {
+            Some(item) => Ok(item),
+            None if left.is_called => Err(RecvTimeoutError::Disconnected),
+            None => Err(RecvTimeoutError::Timeout),
+        })
+    }
+
+    fn abandon(&self, ticket: &Ticket) {
+        let mut state = self.0.state.lock();
+        let left = state.takers.leave(ticket);
+        if let Some(item) = left.payload {
+            let waker = state.give_back(item);
+            drop(state);
+            wake(waker);
+        }
+    }
+}
+
+/// A channel as its waiting senders see it.
+struct Giver<'a, T>(&'a Channel<T>);
+
+impl<T> Queue for Giver<'_, T> {
+    type Outcome = Result<(), SendTimeoutError<T>>;
+
+    #[inline]
+    fn settle(&self, ticket: &Ticket, is_late: bool) -> Option<Self::Outcome> {
+        let mut state = self.0.state.lock();
+        if !state.givers.is_called(ticket) && !is_late {
+            return None;
+        }
+        let left = state.givers.leave(ticket);
+        Some(match left.payload {
+            None => Ok(()),
+            Some(item) if left.is_called => Err(SendTimeoutError::Disconnected(item)),
+            Some(item) => Err(SendTimeoutError::Timeout(item)),
+        })
+    }
+
+    fn abandon(&self, ticket: &Ticket) {
+        let mut state = self.0.state.lock();
+        let left = state.givers.leave(ticket);
+        drop(state);
+        // The item, if nobody has taken it, is dropped with the cancelled sender's frame.
+        drop(left);
+    }
+}
+
+impl<T> Describe for Channel<T> {
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Written outside of the latch: the formatter may be anybody's.
+        let Look { len, capacity, .. } = self.look();
+        let (senders, receivers) = {
+            let state = self.state.lock();
+            (state.senders, state.receivers)
+        };
+        match capacity {
+            usize::MAX => write!(f, "an unbounded channel")?,
+            0 => write!(f, "a rendezvous channel")?,
+            capacity => write!(f, "a bounded channel ({len} of {capacity} places taken)")?,
+        }
+        write!(f, " with {senders} senders and {receivers} receivers")
+    }
+}
+
+// The two that cannot time out.
+
+/// The error of a send without a deadline.
+pub(super) fn never_late<T>(error: SendTimeoutError<T>) -> SendError<T> {
+    SendError(error.into_inner())
+}
+
+/// The error of a receive without a deadline.
+pub(super) fn ended(_: RecvTimeoutError) -> RecvError {
+    RecvError
+}

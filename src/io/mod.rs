@@ -1,0 +1,8 @@
+//! Waiting for descriptors: any of them, by [`Evented`].
+
+mod evented;
+mod watch;
+
+pub use evented::Evented;
+pub(crate) use evented::aim;
+pub(crate) use watch::{Descriptor, Limit, closed_by_another};

@@ -1,0 +1,346 @@
+//! What a descriptor needs so that tasks can wait for it: where it is registered, and whether it is closed.
+//!
+//! A descriptor is registered when somebody first has to wait for it, at the reactor of the worker on
+//! which that task runs, and stays there: its waiters on other workers are woken from there. When that
+//! reactor stops with its runtime, the next wait registers anew where it runs.
+//!
+//! An operation goes like this. `call` is the system call, which never blocks.
+//!
+//! ```text
+//! tick = prepare                    before the call: every edge from here on is counted
+//! call, unless the last one is known to have drained the descriptor at this tick
+//!     an answer: done
+//! register, if it was not: what comes first is edge number one, so the tick is a fresh one
+//! arm(tick), park, disarm           on a plain thread: poll(2)
+//! call in any case, and so on
+//! ```
+//!
+//! Nothing between the system call and the return can unwind, so a cancelled operation has taken no
+//! bytes. That is why the budget of operations is spent before the call.
+
+use std::io;
+use std::ops::Deref;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+use std::{error, fmt};
+
+use crate::base::clock::{Deadline, real_now};
+use crate::base::error::TimedOut;
+use crate::driver::registration::{Arm, Direction, Registration, Standing, Tick};
+use crate::scheduler::current;
+use crate::scheduler::park::{self, Describe, Wait, Wake};
+use crate::sys::poll::{Interest, poll_fd};
+
+/// How long an operation may wait. The clock is read only when it does wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Limit {
+    Never,
+    Within(Duration),
+    At(Deadline),
+}
+
+impl Limit {
+    pub(crate) fn of(timeout: Option<Duration>) -> Limit {
+        timeout.map_or(Limit::Never, Limit::Within)
+    }
+
+    pub(crate) fn deadline(self) -> Deadline {
+        match self {
+            Limit::Never => Deadline::NEVER,
+            Limit::Within(duration) => park::deadline(duration),
+            Limit::At(deadline) => deadline,
+        }
+    }
+}
+
+/// What an operation waits for, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Aim {
+    pub(crate) direction: Direction,
+    /// `wing.verb`, for dumps and reports.
+    pub(crate) reason: &'static str,
+    pub(crate) limit: Limit,
+}
+
+/// The inner error of an operation on a descriptor that was closed by `close`.
+#[derive(Clone, Copy, Debug)]
+struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("closed on this side by a call of close")
+    }
+}
+
+impl error::Error for Closed {}
+
+/// The error of an operation on a descriptor that was closed by `close`, perhaps by another task.
+#[cold]
+pub(crate) fn closed_by_another() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, Closed)
+}
+
+/// The error of a second reader, or a second writer, at the same time.
+#[cold]
+fn busy() -> io::Error {
+    let text = "another task waits for this side of the descriptor already";
+    io::Error::new(io::ErrorKind::ResourceBusy, text)
+}
+
+/// Where a descriptor is registered, and whether it is closed.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// Its first registration. As a rule there is no other.
+    first: OnceLock<Arc<Registration>>,
+    /// The one that replaced it after its reactor had stopped. The lock also orders registering against
+    /// closing, so that a wait that has registered has seen the mark, or is seen by who sets it.
+    later: Mutex<Option<Arc<Registration>>>,
+    /// Set once, under the lock of `later`.
+    closed: AtomicBool,
+}
+
+/// A registration in use.
+enum At<'a> {
+    First(&'a Registration),
+    Later(Arc<Registration>),
+}
+
+impl Deref for At<'_> {
+    type Target = Registration;
+    #[inline]
+    fn deref(&self) -> &Registration {
+        match self {
+            At::First(registration) => registration,
+            At::Later(registration) => registration,
+        }
+    }
+}
+
+/// Why a wait is over, when it is no error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waited {
+    Woken,
+    TimedOut,
+}
+
+impl Watch {
+    /// Repeats `call` until it does not block, waiting in between. `drained` says of an answer that it
+    /// proves that no more can be had now.
+    #[track_caller]
+    #[inline]
+    pub(crate) fn operate<T>(
+        &self,
+        fd: BorrowedFd<'_>,
+        aim: Aim,
+        mut call: impl FnMut() -> io::Result<T>,
+        drained: impl Fn(&T) -> bool,
+    ) -> io::Result<T> {
+        park::spend_budget();
+        let mut deadline = None;
+        let mut last = None;
+        loop {
+            if self.is_closed() {
+                return Err(closed_by_another());
+            }
+            let at = self.registration();
+            let tick = at.as_deref().map(|at| (at, at.prepare(aim.direction)));
+            let is_known = |(at, tick): (&Registration, Tick)| at.is_drained(aim.direction, tick);
+            // After a wait the question is always put to the kernel: an edge that has not been reported
+            // yet, a spurious wake, a plain thread, a last look at the deadline.
+            if last.is_some() || !tick.is_some_and(is_known) {
+                match call() {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Ok(value) if drained(&value) => {
+                        if let Some((at, tick)) = tick {
+                            at.note_drained(aim.direction, tick);
+                        }
+                        return Ok(value);
+                    }
+                    Err(_) if self.is_closed() => return Err(closed_by_another()),
+                    result => return result,
+                }
+            }
+            if last == Some(Waited::TimedOut) {
+                return Err(TimedOut.into());
+            }
+            let deadline = *deadline.get_or_insert_with(|| aim.limit.deadline());
+            last = Some(self.wait(fd, aim, tick, deadline)?);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        // Acquire: pairs with the release in `close`.
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Where it is registered now, if it is.
+    #[inline]
+    fn registration(&self) -> Option<At<'_>> {
+        let first = self.first.get()?;
+        match first.standing() {
+            Standing::ReactorGone => self.replacement(&self.lock()).map(At::Later),
+            _ => Some(At::First(first)),
+        }
+    }
+
+    #[cold]
+    fn replacement(&self, later: &Option<Arc<Registration>>) -> Option<Arc<Registration>> {
+        let is_good = |later: &&Arc<Registration>| later.standing() != Standing::ReactorGone;
+        later.as_ref().filter(is_good).cloned()
+    }
+
+    #[track_caller]
+    fn wait(
+        &self,
+        fd: BorrowedFd<'_>,
+        aim: Aim,
+        tick: Option<(&Registration, Tick)>,
+        deadline: Deadline,
+    ) -> io::Result<Waited> {
+        if !is_on_task() {
+            return wait_on_thread(fd, aim.direction, deadline);
+        }
+        if let Some((at, tick)) = tick {
+            return park_at(fd, at, tick, aim, deadline);
+        }
+        match self.register(fd)? {
+            // Ours alone, and at our own worker's reactor, which is not turned before we park: an edge
+            // since the call is still to be counted.
+            Some(at) => park_at(fd, &at, at.prepare(aim.direction), aim, deadline),
+            None => Ok(Waited::Woken),
+        }
+    }
+
+    /// Registers at this worker's reactor. `None` when somebody else has done so meanwhile.
+    #[cold]
+    fn register(&self, fd: BorrowedFd<'_>) -> io::Result<Option<At<'_>>> {
+        let reactor = current::with_processor(|here| here.map(|here| here.reactor.clone()));
+        let reactor = reactor.expect("a task runs on a worker");
+        let mut later = self.lock();
+        if self.is_closed() {
+            return Err(closed_by_another());
+        }
+        let is_open = |first: &Arc<Registration>| first.standing() != Standing::ReactorGone;
+        if self.first.get().is_some_and(is_open) || self.replacement(&later).is_some() {
+            return Ok(None);
+        }
+        let registration = reactor.register(fd)?;
+        if let Err(registration) = self.first.set(registration) {
+            *later = Some(registration.clone());
+            return Ok(Some(At::Later(registration)));
+        }
+        Ok(self.first.get().map(|first| At::First(first)))
+    }
+
+    /// Marks it closed and wakes all waiters, who get an error. False when it was closed already.
+    pub(crate) fn close(&self) -> bool {
+        let later = self.lock();
+        let is_first = !self.closed.swap(true, Ordering::Release);
+        let later = later.clone();
+        for registration in self.first.get().into_iter().chain(&later) {
+            registration.close();
+        }
+        is_first
+    }
+
+    /// Takes the descriptor off its reactor; nobody waits any more.
+    pub(crate) fn deregister(&mut self, fd: BorrowedFd<'_>) {
+        let later = self.later.get_mut();
+        let later = later.unwrap_or_else(PoisonError::into_inner).take();
+        for registration in self.first.take().into_iter().chain(later) {
+            if registration.standing() == Standing::ReactorGone {
+                continue;
+            }
+            if let Err(error) = registration.deregister(fd) {
+                log::debug!("a descriptor was off its poller already: {error}");
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Registration>>> {
+        // Nothing that can panic between two states runs under it.
+        self.later.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a wait here suspends a task. Inside the panic hook, and on a worker's own stack, it blocks
+/// the thread.
+#[inline]
+fn is_on_task() -> bool {
+    current::with_local(|local| local.is_some_and(|local| !local.is_in_hook()))
+}
+
+fn wait_on_thread(fd: BorrowedFd<'_>, way: Direction, deadline: Deadline) -> io::Result<Waited> {
+    let interest = match way {
+        Direction::Read => Interest::Read,
+        Direction::Write => Interest::Write,
+    };
+    match poll_fd(fd, interest, deadline.remaining(real_now()))? {
+        true => Ok(Waited::Woken),
+        false => Ok(Waited::TimedOut),
+    }
+}
+
+/// Takes the waker back on every way out, also when the wait is cancelled.
+struct Disarm<'a> {
+    at: &'a Registration,
+    direction: Direction,
+    tick: Tick,
+}
+
+impl Drop for Disarm<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.at.disarm(self.direction, self.tick);
+    }
+}
+
+#[track_caller]
+fn park_at(
+    fd: BorrowedFd<'_>,
+    at: &Registration,
+    tick: Tick,
+    aim: Aim,
+    deadline: Deadline,
+) -> io::Result<Waited> {
+    match at.arm_by(aim.direction, tick, park::current_waker) {
+        Arm::Armed => {}
+        Arm::Ready | Arm::ReactorGone => return Ok(Waited::Woken),
+        Arm::Busy => return Err(busy()),
+        Arm::Closed => return Err(closed_by_another()),
+    }
+    let _disarm = Disarm {
+        at,
+        direction: aim.direction,
+        tick,
+    };
+    let what = Descriptor(fd);
+    let wait = Wait::new(aim.reason).on(&what).until(deadline);
+    match park::park(&wait) {
+        Wake::Woken => Ok(Waited::Woken),
+        Wake::TimedOut => Ok(Waited::TimedOut),
+    }
+}
+
+/// Says which descriptor a wait is for; asked only when somebody wants a report.
+pub(crate) struct Descriptor<'a>(pub(crate) BorrowedFd<'a>);
+
+impl Describe for Descriptor<'_> {
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use std::os::fd::AsRawFd;
+        let socket = socket2::SockRef::from(&self.0);
+        write!(f, "descriptor {}", self.0.as_raw_fd())?;
+        if let Some(near) = socket.local_addr().ok().and_then(|near| near.as_socket()) {
+            write!(f, " ({near}")?;
+            if let Some(far) = socket.peer_addr().ok().and_then(|far| far.as_socket()) {
+                write!(f, " to {far}")?;
+            }
+            f.write_str(")")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,30 @@
+//! Sockets on which only the task waits: std's names, and a few more.
+//!
+//! Porting a program from [`std::net`] is changing its `use` lines. What is different, and why:
+//!
+//! * Names are resolved on another thread ([`ToSocketAddrs`] is ours, with std's shape).
+//! * An expired time limit is always `ErrorKind::TimedOut`; std leaves the choice to the system.
+//! * Two tasks may use one stream at the same time, one to read and one to write. A second one that
+//!   would have to wait in the same direction gets `ErrorKind::ResourceBusy`. Accepters queue.
+//! * [`TcpStream::close`] and [`TcpListener::close`] end the waits of other tasks.
+//! * Time limits belong to the handle, and are not shared with its clones.
+//! * Nothing raises SIGPIPE, even in a program that has restored its default action.
+//! * Urgent (out-of-band) data is not supported.
+//!
+//! A stream is watched by the worker on which a task first waits for it. So connections are spread over
+//! the workers when their tasks are spawned: a started task stays where it is, and is best left to do
+//! all of its connection's work.
+
+mod addr;
+mod line;
+mod listener;
+mod split;
+mod stream;
+
+pub use addr::ToSocketAddrs;
+pub use listener::{Incoming, TcpListener};
+pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
+pub use std::net::{
+    AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6,
+};
+pub use stream::TcpStream;

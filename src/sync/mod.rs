@@ -1,0 +1,25 @@
+//! Locks and other meeting places, for green threads and plain OS threads alike.
+//!
+//! Everything here works between tasks of one worker, of several, of several runtimes, and plain threads,
+//! in any mix. A task that waits lets the others on its worker run; a thread that waits blocks. Waiters are
+//! served in the order in which they came. One that is cancelled or whose time is over leaves nothing
+//! behind, and what had been given to it goes to the next.
+//!
+//! The names are std's where std has the thing. std's own locks work inside tasks as well, but one that is
+//! held over a wait blocks the whole worker when a neighbour wants it: use these.
+//!
+//! Private machinery: `latch` (the lock under the locks) and `wait_list` (the line), on which every
+//! file here and the channels stand.
+
+mod event;
+pub(crate) mod latch;
+mod mutex;
+mod raw_mutex;
+mod semaphore;
+pub(crate) mod wait_list;
+
+pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
+
+pub use event::Event;
+pub use mutex::{LockTimeoutError, Mutex, MutexGuard};
+pub use semaphore::{BoundedSemaphore, OverRelease, Semaphore, SemaphoreGuard};

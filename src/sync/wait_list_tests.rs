@@ -1,0 +1,58 @@
+use std::collections::VecDeque;
+
+use super::*;
+
+#[test]
+fn the_first_to_come_is_the_first_to_be_called() {
+    let mut list = WaitList::new();
+    let tickets: Vec<_> = (0..3).map(|n| list.join(n)).collect();
+    assert_eq!(list.first(), Some(&mut 0));
+    assert!(list.call_first().is_some());
+    assert!(list.is_called(&tickets[0]) && list.is_first(&tickets[1]));
+    let left = list.leave(&tickets[1]);
+    assert!(left.was_first && !left.is_called && left.payload == 1);
+    list.call_first_with(|payload| *payload = 7).unwrap();
+    assert!(list.is_empty() && list.call_first().is_none());
+    let left = list.leave(&tickets[2]);
+    assert!(left.is_called && !left.was_first && left.payload == 7);
+    assert!(list.leave(&tickets[0]).is_called);
+}
+
+#[test]
+fn it_agrees_with_a_naive_line_under_random_use() {
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = move |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % below as u64) as usize
+    };
+    let mut list = WaitList::new();
+    let mut line = VecDeque::new();
+    let mut seated: Vec<(u32, Ticket)> = Vec::new();
+    for number in 0..50_000 {
+        match random(5) {
+            0 | 1 => {
+                seated.push((number, list.join(number)));
+                line.push_back(number);
+            }
+            2 => {
+                assert_eq!(list.first().copied(), line.front().copied());
+                assert_eq!(list.call_first().is_some(), line.pop_front().is_some());
+            }
+            _ if !seated.is_empty() => {
+                let (number, ticket) = seated.swap_remove(random(seated.len()));
+                let place = line.iter().position(|other| *other == number);
+                let left = list.leave(&ticket);
+                assert_eq!(left.payload, number);
+                assert_eq!(left.is_called, place.is_none());
+                assert_eq!(left.was_first, place == Some(0));
+                if let Some(place) = place {
+                    line.remove(place);
+                }
+            }
+            _ => {}
+        }
+        assert_eq!(list.is_empty(), line.is_empty());
+    }
+}

@@ -1,0 +1,93 @@
+//! Calls on sockets that never block, whatever the mode of the descriptor, and never raise SIGPIPE.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny,
+    recv as sys_recv, recvmsg, send as sys_send, sendmsg,
+};
+
+/// Takes bytes from a stream.
+#[inline]
+pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(sys_recv(fd, buffer, RecvFlags::DONTWAIT)?.0)
+}
+
+/// Looks at the next bytes of a stream, which stay where they are.
+pub(crate) fn peek(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(sys_recv(fd, buffer, RecvFlags::DONTWAIT | RecvFlags::PEEK)?.0)
+}
+
+/// As `recv`, into several buffers.
+pub(crate) fn recv_vectored(
+    fd: BorrowedFd<'_>,
+    buffers: &mut [IoSliceMut<'_>],
+) -> io::Result<usize> {
+    let mut control = RecvAncillaryBuffer::default();
+    Ok(recvmsg(fd, buffers, &mut control, RecvFlags::DONTWAIT)?.bytes)
+}
+
+/// Gives bytes to a stream; a peer that is gone is `BrokenPipe` and no signal.
+#[inline]
+pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    Ok(sys_send(fd, bytes, send_flags())?)
+}
+
+/// As `send`, from several buffers.
+pub(crate) fn send_vectored(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+    let mut control = SendAncillaryBuffer::default();
+    Ok(sendmsg(fd, buffers, &mut control, send_flags())?)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+const fn send_flags() -> SendFlags {
+    SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL)
+}
+
+/// Apple's systems have no such flag: the option is on the socket, see `silence`.
+#[cfg(target_vendor = "apple")]
+const fn send_flags() -> SendFlags {
+    SendFlags::DONTWAIT
+}
+
+/// Sees to it that sends on a socket that others made raise no SIGPIPE, where a flag cannot.
+pub(crate) fn silence(fd: BorrowedFd<'_>) -> io::Result<()> {
+    #[cfg(target_vendor = "apple")]
+    rustix::net::sockopt::set_socket_nosigpipe(fd, true)?;
+    let _ = fd;
+    Ok(())
+}
+
+/// The next connection of a nonblocking listener: nonblocking, and closed on exec.
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
+    let (fd, address) = accept_any(listener)?;
+    let address = address.ok_or(io::ErrorKind::ConnectionAborted)?;
+    Ok((fd, address.try_into()?))
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn accept_any(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    use rustix::net::{SocketFlags, acceptfrom_with};
+    Ok(acceptfrom_with(
+        listener,
+        SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+    )?)
+}
+
+#[cfg(target_vendor = "apple")]
+fn accept_any(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    use std::os::fd::AsFd;
+    let (fd, address) = rustix::net::acceptfrom(listener)?;
+    rustix::io::ioctl_fioclex(&fd)?;
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    silence(fd.as_fd())?;
+    Ok((fd, address))
+}
+
+/// Makes calls on the descriptor return at once, or not; its copies and the processes that share it
+/// are affected as well.
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(fd, nonblocking)?)
+}
