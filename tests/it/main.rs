@@ -3,6 +3,8 @@
 mod coroutine;
 mod generator;
 mod greenlet;
+#[cfg(feature = "runtime")]
 mod net;
+#[cfg(feature = "runtime")]
 mod spawn;
 mod stack;
