@@ -435,7 +435,8 @@ fn thread_local_references_and_borrows_live_over_a_suspension() {
 
 #[test]
 fn at_thread_exit_resume_is_an_error_and_drop_leaks() {
-    struct Keeper(RefCell<Option<(Coroutine<(), (), ()>, Rc<Cell<u32>>)>>);
+    type Kept = (Coroutine<(), (), ()>, Rc<Cell<u32>>);
+    struct Keeper(RefCell<Option<Kept>>);
     impl Drop for Keeper {
         fn drop(&mut self) {
             let (c, count) = self.0.take().unwrap();
