@@ -4,7 +4,6 @@
 use std::cell::Cell;
 use std::ptr;
 
-use crate::coroutine::ambient::{self, Chain};
 use crate::coroutine::raw::RawYielder;
 use crate::sys::cpu::prefetch;
 
@@ -81,57 +80,56 @@ impl Drop for Enter<'_> {
     }
 }
 
-/// What a started task's thread-wide pointers are while it does not run.
+/// Where a suspended task's record is.
 #[derive(Clone, Copy)]
 pub(crate) struct Suspended {
     local: *const Local,
-    chain: Chain,
 }
 
 impl Suspended {
     /// Of a task that has not run yet.
-    pub(crate) const FRESH: Suspended = Suspended {
-        local: ptr::null(),
-        chain: Chain::EMPTY,
-    };
+    pub(crate) const FRESH: Suspended = Suspended { local: ptr::null() };
 
-    /// Runs `resume`, which switches to the task, with the task's pointers installed, and keeps what
-    /// they are when it comes back.
+    /// To be called on the worker's own stack when a task has switched out: no task runs here now.
     #[inline]
-    pub(crate) fn swapped_in<R>(&mut self, resume: impl FnOnce() -> R) -> R {
-        let outer = ambient::exchange(self.chain);
-        HERE.with(|here| here.local.set(self.local));
-        let result = resume();
-        self.local = HERE.with(|here| here.local.replace(ptr::null()));
-        self.chain = ambient::exchange(outer);
-        result
+    pub(crate) fn take() -> Suspended {
+        Suspended {
+            local: HERE.with(|here| here.local.replace(ptr::null())),
+        }
     }
 
     /// Asks for what the task will touch first when it is resumed.
     #[inline]
-    pub(crate) fn prefetch(&self) {
-        // The record, and below it the frames that lead from it to the switch.
+    pub(crate) fn prefetch(self) {
+        // The record, what corosensei keeps above it, and the frames below it down to the switch.
         let record = self.local.cast::<[u8; 64]>();
-        for line in -3..=1 {
+        for line in -5..=1 {
             prefetch(record.wrapping_offset(line));
         }
     }
 
     /// Looks at the record of a suspended task, from its worker's own stack.
-    pub(crate) fn inspect<R>(&self, f: impl FnOnce(Option<&Local>) -> R) -> R {
-        // SAFETY: the owner of this value is the worker's table of started tasks, which forgets it when
-        // the task's body returns; until then the record stays where it is, on the suspended stack.
+    pub(crate) fn inspect<R>(self, f: impl FnOnce(Option<&Local>) -> R) -> R {
+        // SAFETY: this value is kept by the worker's table of started tasks, which forgets it when the
+        // task's body returns; until then the record stays where it is, on the suspended stack.
         f(unsafe { self.local.as_ref() })
     }
+}
+
+/// Makes `local`'s task the running one again: called by the task, on its own stack, after each switch.
+#[inline]
+pub(super) fn set_local(local: &Local) {
+    HERE.with(|here| here.local.set(local));
 }
 
 /// Runs the body of the task that this worker has claimed, on the task's own stack, with its record at the
 /// base of that stack. Called once a task, by the loop.
 #[inline]
 pub(super) fn run_task(local: &Local) {
-    HERE.with(|here| here.local.set(local));
+    set_local(local);
     // SAFETY: the loop starts only what it has claimed, and a task's coroutine calls this once.
     unsafe { local.task.run() };
+    // What follows drops the record itself, and with it perhaps the last reference to the task.
     HERE.with(|here| here.local.set(ptr::null()));
 }
 

@@ -4,9 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::panic::{Location, resume_unwind};
 
 use crate::base::clock::{Deadline, Nanos};
+use crate::coroutine::ambient::{self, Chain};
 
 use super::cancel::{Scopes, Target, Unwind};
-use super::current::BaseYielder;
+use super::current::{self, BaseYielder};
 use super::park::{Unwinding, Wait, Wake};
 use super::processor::Processor;
 use super::report::{Order, Row};
@@ -154,7 +155,17 @@ impl Local {
         if self.is_unwinding(processor) {
             return self.suspend_unwinding(processor, word);
         }
+        self.switch_out(word);
+    }
+
+    /// Off this task's stack, and back when the worker resumes it. What the thread knows of the running
+    /// task is put back by the task itself, from its own stack, which no worker needs to remember.
+    #[inline]
+    fn switch_out(&self, word: usize) {
+        let chain = ambient::exchange(Chain::EMPTY);
         self.yielder.suspend(word);
+        current::set_local(self);
+        ambient::exchange(chain);
         self.io_budget.set(IO_BUDGET);
     }
 
@@ -163,9 +174,8 @@ impl Local {
     fn suspend_unwinding(&self, processor: &Processor, word: usize) {
         self.set(UNWINDING, true);
         processor.mid_unwind.set(processor.mid_unwind.get() + 1);
-        self.yielder.suspend(word);
+        self.switch_out(word);
         processor.mid_unwind.set(processor.mid_unwind.get() - 1);
-        self.io_budget.set(IO_BUDGET);
     }
 
     /// Throws the outermost cancellation that is due.
@@ -268,6 +278,7 @@ impl Local {
     pub(crate) fn set_in_hook(&self, is_in_hook: bool) {
         self.set(IN_HOOK, is_in_hook);
         self.set(UNWINDING, true);
+        self.set(CANCELLATION, false);
     }
 
     #[inline]

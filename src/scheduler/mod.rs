@@ -1,5 +1,6 @@
 //! The private engine: workers, tasks, parking and waking.
 
+pub(crate) mod blocks;
 pub(crate) mod cancel;
 pub(crate) mod config;
 pub(crate) mod current;

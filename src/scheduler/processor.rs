@@ -8,6 +8,7 @@ use crate::base::clock::{Clock, Deadline, Nanos};
 use crate::driver::reactor::ReactorShared;
 use crate::driver::timers::{TimerKey, Timers};
 
+use super::blocks::Blocks;
 use super::deque::Owner;
 use super::ring::Ring;
 use super::shared::Shared;
@@ -25,7 +26,7 @@ pub(crate) const START_PINNED: u32 = u32::MAX - 1;
 const NOBODY: u32 = u32::MAX - 2;
 
 /// Fewer dead entries than this are not worth a sweep.
-const MANY_DEAD: usize = 64;
+const MANY_DEAD: usize = 256;
 
 /// Lives on the stack of the worker's loop; `!Send`, and so is everything in it that tasks reach.
 pub(crate) struct Processor {
@@ -49,6 +50,8 @@ pub(crate) struct Processor {
     timers: RefCell<Timers<u32>>,
     /// The time when the driver was last looked at: good enough for reports, free of a clock read.
     tick: Cell<Nanos>,
+    /// Memory of tasks that have ended here, for those to come.
+    pub(crate) blocks: Blocks,
     /// Entries of `fresh` whose tasks were handed over to their joiners, about.
     dead: Cell<usize>,
     /// How many tasks of this worker are suspended in the midst of their unwinding.
@@ -89,6 +92,7 @@ impl Processor {
             next: Cell::new(NOBODY),
             timers: RefCell::new(Timers::new()),
             tick,
+            blocks: Blocks::new(),
             dead: Cell::new(0),
             // A loop that is entered while its thread unwinds would otherwise take every task for
             // unwinding.
@@ -144,12 +148,42 @@ impl Processor {
     #[inline]
     pub(crate) fn hand_over(&self, task: TaskRef) {
         task.settle(self.id);
-        self.handoff.set(Some(task));
-        let dead = self.dead.get() + 1;
-        self.dead.set(dead);
-        if dead >= MANY_DEAD && dead * 2 > self.fresh.len() {
-            self.sweep();
+        if !self.clean_up_after(&task) {
+            self.dead.set(self.dead.get() + 1);
+            if self.dead.get() >= MANY_DEAD && self.dead.get() * 2 > self.fresh.len() {
+                self.sweep();
+            }
         }
+        self.handoff.set(Some(task));
+    }
+
+    /// Takes the entry of a task that was handed over out of the line, if it stands at an end of it, and
+    /// its mark too: so it does when tasks are joined in the order of their spawning, and when the last
+    /// of some branches is joined, behind whose entry there are only dead ones.
+    #[inline]
+    fn clean_up_after(&self, task: &TaskRef) -> bool {
+        if self.fresh.is_front(task) {
+            match self.fresh.take_front() {
+                Some(entry) if !entry.fate().is_claimed() => {
+                    // A thief was faster, and this is the one behind it: it loses its place, not more.
+                    self.fresh.push(entry);
+                }
+                _ => self.ready.pop_if(START),
+            }
+            return true;
+        }
+        if !self.fresh.is_back(task) {
+            return false;
+        }
+        while let Some(entry) = self.fresh.pop_back() {
+            if !entry.fate().is_claimed() {
+                self.fresh.push(entry);
+                break;
+            }
+            self.forget_one_dead();
+            self.ready.pop_back_if(START);
+        }
+        true
     }
 
     /// An entry of `fresh` turned out to be one whose task has been started by its joiner.

@@ -43,26 +43,45 @@ impl Ring {
 
     #[inline]
     pub(crate) fn push(&self, item: u32) {
-        if self.len() >= self.slots.borrow().len() {
+        if !self.try_push(item) {
             self.grow();
+            let _has_room = self.try_push(item);
         }
-        let tail = self.tail.get();
+    }
+
+    #[inline]
+    fn try_push(&self, item: u32) -> bool {
         let slots = self.slots.borrow();
-        if let Some(slot) = slots.get(tail & slots.len().wrapping_sub(1)) {
-            slot.set(item);
+        let tail = self.tail.get();
+        if tail.wrapping_sub(self.head.get()) == slots.len() {
+            return false;
         }
+        slots[tail & (slots.len() - 1)].set(item);
         self.tail.set(tail.wrapping_add(1));
+        true
     }
 
     #[inline]
     pub(crate) fn pop(&self) -> Option<u32> {
-        let head = self.head.get();
-        if head == self.tail.get() {
-            return None;
+        let item = self.peek(0)?;
+        self.head.set(self.head.get().wrapping_add(1));
+        Some(item)
+    }
+
+    /// Pops the oldest item if it is this one.
+    #[inline]
+    pub(crate) fn pop_if(&self, item: u32) {
+        if self.peek(0) == Some(item) {
+            self.head.set(self.head.get().wrapping_add(1));
         }
-        let slots = self.slots.borrow();
-        self.head.set(head.wrapping_add(1));
-        slots.get(head & slots.len().wrapping_sub(1)).map(Cell::get)
+    }
+
+    /// Takes the newest item back if it is this one.
+    #[inline]
+    pub(crate) fn pop_back_if(&self, item: u32) {
+        if self.len().checked_sub(1).and_then(|last| self.peek(last)) == Some(item) {
+            self.tail.set(self.tail.get().wrapping_sub(1));
+        }
     }
 
     /// The item that will be popped after `ahead` others.

@@ -1,6 +1,7 @@
 //! A task in memory: one allocation with its header, its closure and its outcome, held by counted references.
 #![allow(unsafe_code)]
 
+use std::alloc::Layout;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
@@ -9,7 +10,7 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::deque::Word;
 use super::header::{Header, Spec, TaskId};
-use super::wake;
+use super::{blocks, wake};
 
 /// What runs as a task: a closure and the place of its outcome.
 ///
@@ -81,7 +82,10 @@ impl TaskRef {
             },
             header: Header::new(id, spec),
         };
-        let ptr = NonNull::from(Box::leak(Box::new(Allocation { prefix, body }))).cast();
+        let block = blocks::allocate(Layout::new::<Allocation<B>>()).cast::<Allocation<B>>();
+        // SAFETY: fresh memory of the right layout.
+        unsafe { block.write(Allocation { prefix, body }) };
+        let ptr = block.cast();
         (TaskRef { ptr }, TaskRef { ptr })
     }
 
@@ -186,6 +190,11 @@ impl TaskRef {
 
 impl Word for TaskRef {
     #[inline]
+    fn as_word(&self) -> NonNull<()> {
+        self.ptr.cast()
+    }
+
+    #[inline]
     fn into_word(self) -> NonNull<()> {
         self.into_ptr().cast()
     }
@@ -262,8 +271,11 @@ unsafe fn refuse<B: Body>(task: &TaskRef, why: Option<std::io::Error>) {
 ///
 /// `ptr` was made by `new_pair::<B>` and no count is left.
 unsafe fn free<B: Body>(ptr: NonNull<Prefix>) {
-    // SAFETY: the caller's promise; the box was leaked in `new_pair`.
-    drop(unsafe { Box::from_raw(ptr.cast::<Allocation<B>>().as_ptr()) });
+    let block = ptr.cast::<Allocation<B>>();
+    // SAFETY: the caller's promise: nobody else looks at the value any more.
+    unsafe { block.drop_in_place() };
+    // SAFETY: `new_pair` had it for this layout.
+    unsafe { blocks::release(block.cast(), Layout::new::<Allocation<B>>()) };
 }
 
 static WAKER: RawWakerVTable =

@@ -140,6 +140,7 @@ impl Worker<'_> {
             self.take_injected();
         }
         if is_busy || !self.processor.is_idle() {
+            self.stop_search();
             self.poll(Deadline::PASSED);
             return true;
         }
@@ -277,8 +278,9 @@ impl Worker<'_> {
     #[inline]
     pub(super) fn resume(&mut self, key: u32) {
         let started = &mut self.tasks[key as usize];
-        let coroutine = &mut started.coroutine;
-        match started.suspended.swapped_in(|| coroutine.resume()) {
+        let state = started.coroutine.resume();
+        started.suspended = Suspended::take();
+        match state {
             RawState::Suspended(YIELD) => self.processor.enqueue(key),
             RawState::Suspended(_) => {}
             RawState::Finished => self.finish(key),
@@ -379,12 +381,18 @@ impl Worker<'_> {
         for _ in had..self.processor.fresh.len() {
             self.processor.enqueue(START);
         }
+        self.stop_search();
+        self.claim_and_start(task);
+        true
+    }
+
+    /// There is something to run, from wherever: passes the search on if it was this worker's.
+    fn stop_search(&self) {
+        let shared = &self.processor.shared;
         let more = || shared.has_stealable();
         if let Some(other) = shared.sleepers.stop_search(self.processor.index, more) {
             shared.mailboxes[other].unpark();
         }
-        self.claim_and_start(task);
-        true
     }
 
     /// Looks at the outside world, at most until the deadline; `PASSED` only looks.
