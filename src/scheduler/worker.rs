@@ -458,8 +458,12 @@ impl Worker<'_> {
             match sleepers.rise(processor.index) {
                 Risen::Awake => return,
                 Risen::Asked => {
-                    self.read_letters();
-                    if !processor.is_idle() || self.mailbox.is_filled() {
+                    // All of them: the last to answer a question asks the judge, who may be this worker,
+                    // and leaving the sleep over that would end the epoch that the answer is for.
+                    while self.mailbox.is_filled() {
+                        self.read_letters();
+                    }
+                    if !processor.is_idle() {
                         sleepers.cancel_sleep(processor.index);
                         return;
                     }

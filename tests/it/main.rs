@@ -3,8 +3,15 @@
 mod coroutine;
 mod generator;
 mod greenlet;
+mod stack;
+
+#[cfg(feature = "runtime")]
+mod channel;
 #[cfg(feature = "runtime")]
 mod net;
 #[cfg(feature = "runtime")]
 mod spawn;
-mod stack;
+#[cfg(feature = "runtime")]
+mod sync;
+#[cfg(feature = "runtime")]
+mod util;
