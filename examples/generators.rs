@@ -39,7 +39,7 @@ fn producer(list: Rc<RefCell<Vec<u32>>>, pause: Duration) -> Generator<u32> {
     reason = "no runtime: there is only this thread"
 )]
 fn sleep(pause: Duration) {
-    thread::sleep(pause);
+    thread::sleep(pause); // real sleep: the producer is slow, as in the text
 }
 
 /// Takes all that is on the list after each step of the producer, until that ends.
