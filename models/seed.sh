@@ -73,6 +73,10 @@ seed loom sleep:: $sleep 'state.store(AWAKE, Ordering::Release)' 'state.store(AW
 
 seed shuttle quiescence:: models/src/quiescence.rs \
     '!own.inbox.lock().unwrap().is_empty() || self.more() ||' ''
+# A question on its way for an epoch gone by must not hide the next quiescence.
+seed shuttle quiescence:: models/src/quiescence.rs \
+    '.all(|worker| worker.inbox.lock().unwrap().is_empty())' \
+    '.all(|w| w.inbox.lock().unwrap().is_empty() && w.questions.lock().unwrap().is_empty())'
 seed shuttle quiescence:: $sleep 'if look() {' 'let _ = look; if true {'
 seed shuttle quiescence:: $sleep '&& self.outside.load(Ordering::Acquire) == 0' ''
 seed shuttle quiescence:: $sleep 'if !self.all_hopeless(&book) {

@@ -187,3 +187,22 @@ fn a_batch_against_pop_back() {
         ledger.all_delivered();
     });
 }
+
+#[test]
+fn a_sweep_against_one_thief() {
+    loom::model(|| {
+        let (ledger, (owner, stealer)) = (Ledger::new(3), with_capacity(2));
+        (0..3).for_each(|item| ledger.push(&owner, item));
+        let thief = ledger.thief(&stealer, 2);
+        owner.retain(|item| {
+            let keep = item.0 != 1;
+            if !keep {
+                ledger.deliver(Number(item.0));
+            }
+            keep
+        });
+        ledger.drain(&owner);
+        thief.join().unwrap();
+        ledger.all_delivered();
+    });
+}

@@ -163,54 +163,56 @@ fn no_job_is_left_beside_a_sleeper() {
 
 #[test]
 fn a_searcher_called_away_by_its_inbox_passes_its_duty_on() {
-    loom::model(|| {
+    // Three threads that lock: at three preemptions this alone takes minutes (it passes).
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
         let world = World::new(2);
-        // The first: its inbox holds a job that ends only when the stealable one has begun.
-        let first = {
+        let begun = || world.all_begun[0].notify();
+        // Worker 1 sleeps, and begins what there is when it is woken. (A spurious return of `wait` ends
+        // the model early, no more.)
+        world.sleepers.prepare_sleep(1);
+        assert_eq!(
+            world.sleepers.commit_sleep(1, Hope::Hopeful, || true),
+            Commit::Sleep
+        );
+        let other = {
             let world = world.clone();
             thread::spawn(move || {
-                let called = || world.inbox.load(Ordering::Relaxed) > 0;
-                while !called() {
-                    world.sleepers.start_search(0);
-                    if world.take() {
-                        world.ring(world.sleepers.stop_search(0, || world.more()));
-                        world.all_begun[0].notify();
-                    } else {
-                        world.sleep(0, Hope::Hopeful, || called() || world.more());
-                    }
+                world.bells[1].wait();
+                let _ = world.sleepers.rise(1);
+                world.take();
+                world.all_begun[0].notify();
+            })
+        };
+        let foreign = {
+            let world = world.clone();
+            thread::spawn(move || {
+                world.push();
+                world.ring(world.sleepers.wake_any());
+                world.inbox.store(1, Ordering::Relaxed);
+                if world.sleepers.wake(0) {
+                    world.bells[0].notify();
                 }
+            })
+        };
+        // Worker 0 searches; in its inbox comes a job that ends only when the stealable one has begun.
+        let called = || world.inbox.load(Ordering::Relaxed) > 0;
+        while !called() {
+            world.sleepers.start_search(0);
+            if world.take() {
                 world.ring(world.sleepers.stop_search(0, || world.more()));
-                world.all_begun[0].wait();
-                // A spurious return of `wait` ends the model early, no more.
-                world.begun.store(1, Ordering::Relaxed);
-                if world.sleepers.wake(1) {
-                    world.bells[1].notify();
-                }
-            })
-        };
-        // The second: searches, or sleeps, until it is told to end.
-        let second = {
-            let world = world.clone();
-            thread::spawn(move || {
-                let over = || world.begun.load(Ordering::Relaxed) > 0;
-                while !over() {
-                    world.sleepers.start_search(1);
-                    if world.take() {
-                        world.ring(world.sleepers.stop_search(1, || world.more()));
-                        world.all_begun[0].notify();
-                    } else {
-                        world.sleep(1, Hope::Hopeful, || over() || world.more());
-                    }
-                }
-            })
-        };
-        world.push();
-        world.ring(world.sleepers.wake_any());
-        world.inbox.store(1, Ordering::Relaxed);
-        if world.sleepers.wake(0) {
-            world.bells[0].notify();
+                begun();
+            } else {
+                world.sleep(0, Hope::Hopeful, || called() || world.more());
+            }
         }
-        first.join().unwrap();
-        second.join().unwrap();
+        world.ring(world.sleepers.stop_search(0, || world.more()));
+        world.all_begun[0].wait();
+        if world.sleepers.wake(1) {
+            world.bells[1].notify();
+        }
+        foreign.join().unwrap();
+        other.join().unwrap();
     });
 }

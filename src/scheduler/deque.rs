@@ -14,9 +14,9 @@
 //!
 //! # Invariants
 //!
-//! 1. `head` only grows, one at a time, by compare-and-swap (by a plain store if there is no thief). The
-//!    item of index `i` belongs to whoever moved `head` from `i` to `i + 1`, or to a `pop_back` that
-//!    lowered `tail` to `i` and then saw `head < i`.
+//! 1. `head` only grows, by compare-and-swap (by a plain store if there is no thief): one at a time, or by
+//!    the owner up to `tail`. The item of index `i` belongs to whoever moved `head` from `i` or less to
+//!    more than `i`, or to a `pop_back` that lowered `tail` to `i` and then saw `head < i`.
 //! 2. `tail` is written by the owner alone. `head <= tail`, but for the moment in `pop_back` in which
 //!    `tail` is one too low on an empty deque; a reader takes `tail <= head` as empty.
 //! 3. Indices are 64 bits wide and never wrap: at one item a nanosecond they last 584 years. Only this
@@ -29,8 +29,8 @@
 //!
 //! # Why each item is delivered once
 //!
-//! *Front against front* (thief and thief, thief and `take_front`): both want to move `head` from `i`
-//! to `i + 1`, and by 3 only one of these exchanges can succeed. What the winner read from the slot is
+//! *Front against front* (thief and thief, thief and `take_front` or `retain`): both want to move `head`
+//! on from `i`, and by 3 only one of these exchanges can succeed. What the winner read from the slot is
 //! item `i`: had the slot been written over, the owner would have seen `head > i` (4), so another would
 //! have made the exchange. The owner's look at `head` acquires, and the exchange releases, so that a
 //! winner's read of the slot comes before the owner's next write to it.
@@ -364,35 +364,41 @@ impl<T: Word> Owner<T> {
         self.ring().slot(index).load(Ordering::Relaxed) == item.as_word().as_ptr()
     }
 
-    /// Drops the items that `keep` does not want, in order; thieves find nothing meanwhile.
+    /// Drops the items that `keep` does not want; the others stay, in order.
     ///
-    /// Takes all there is by one step of `head`, and pushes again what is kept: the k-th item kept goes
-    /// to a slot whose own item, if it had one, was read before, as k items at least have been read.
+    /// Thieves find nothing meanwhile, and may fall asleep over it: tell one afterwards. `keep`, and what
+    /// is dropped, may use the deque, and may panic: by then its items are out of it.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&T) -> bool) {
-        let tail = self.tail.get();
-        let mut head = self.inner.head.load(Ordering::Relaxed);
-        if self.alone {
-            self.inner.head.store(tail, Ordering::Relaxed);
-        }
-        while !self.alone && head < tail {
-            // Release: as in `claim`.
-            let moved = self.inner.head.compare_exchange_weak(
-                head,
-                tail,
-                Ordering::Release,
-                Ordering::Relaxed,
-            );
-            match moved {
-                Ok(_) => break,
-                Err(now) => head = now,
-            }
-        }
-        for index in head..tail {
-            let item = self.word_at(index);
+        let items = self.take_all();
+        for item in items {
             if keep(&item) {
                 self.push(item);
             }
         }
+    }
+
+    /// Takes all items by one step of `head`. One exchange may do for many here, unlike in a batch: the
+    /// only `pop_back` it could run into is our own.
+    fn take_all(&self) -> Vec<T> {
+        let tail = self.tail.get();
+        let mut head = self.inner.head.load(Ordering::Relaxed);
+        if self.alone {
+            self.inner.head.store(tail, Ordering::Relaxed);
+        } else {
+            while head < tail {
+                // As in `claim`; and an owner's own reads are in order with its own writes.
+                let (release, relaxed) = (Ordering::Release, Ordering::Relaxed);
+                match self
+                    .inner
+                    .head
+                    .compare_exchange(head, tail, release, relaxed)
+                {
+                    Ok(_) => break,
+                    Err(now) => head = now,
+                }
+            }
+        }
+        (head..tail).map(|index| self.word_at(index)).collect()
     }
 
     /// The item of an index that this thread has just made its own.

@@ -32,6 +32,8 @@ pub(crate) struct Mailbox {
     letters: Mutex<Vec<Letter>>,
     /// Whether there are letters: the worker looks at this before it takes the lock.
     is_filled: AtomicBool,
+    /// Whether there are letters other than questions: what a judgement of quiescence looks at.
+    has_news: AtomicBool,
     unparker: Unparker,
     sleepers: Arc<Sleepers>,
 }
@@ -42,6 +44,7 @@ impl Mailbox {
             index,
             letters: Mutex::default(),
             is_filled: AtomicBool::new(false),
+            has_news: AtomicBool::new(false),
             unparker,
             sleepers,
         }
@@ -49,7 +52,7 @@ impl Mailbox {
 
     /// Leaves a letter and wakes the worker if it sleeps.
     pub(crate) fn post(&self, letter: Letter) {
-        self.put(letter);
+        self.put(letter, true);
         if self.sleepers.wake(self.index) {
             self.unparker.unpark();
         }
@@ -57,17 +60,20 @@ impl Mailbox {
 
     /// Leaves a question, which does not count as a wake.
     pub(crate) fn ask(&self, letter: Letter) {
-        self.put(letter);
+        self.put(letter, false);
         if self.sleepers.ask(self.index) {
             self.unparker.unpark();
         }
     }
 
-    fn put(&self, letter: Letter) {
+    fn put(&self, letter: Letter, is_news: bool) {
         let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
         letters.push(letter);
         // Inside the lock, so that `take` cannot clear it after a push it has not seen.
         self.is_filled.store(true, Ordering::Release);
+        if is_news {
+            self.has_news.store(true, Ordering::Release);
+        }
     }
 
     /// Writes the worker's eventfd: it has been woken.
@@ -81,11 +87,19 @@ impl Mailbox {
         self.is_filled.load(Ordering::Acquire)
     }
 
+    /// Whether there is more than questions of a report: one on its way for an epoch gone by must not hide
+    /// the quiescence of the next.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.has_news.load(Ordering::Acquire)
+    }
+
     /// Moves all letters into `into`, which is empty; its buffer is used again.
     pub(crate) fn take(&self, into: &mut Vec<Letter>) {
         let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut *letters, into);
         self.is_filled.store(false, Ordering::Release);
+        self.has_news.store(false, Ordering::Release);
     }
 }
 

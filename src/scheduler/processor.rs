@@ -163,8 +163,13 @@ impl Processor {
     #[inline]
     fn clean_up_after(&self, task: &TaskRef) -> bool {
         if self.fresh.is_front(task) {
-            drop(self.fresh.take_front());
-            self.ready.pop_if(START);
+            match self.fresh.take_front() {
+                Some(entry) if !entry.fate().is_claimed() => {
+                    // A thief was faster, and this is the one behind it: it loses its place, not more.
+                    self.fresh.push(entry);
+                }
+                _ => self.ready.pop_if(START),
+            }
             return true;
         }
         if !self.fresh.is_back(task) {

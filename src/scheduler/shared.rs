@@ -165,7 +165,7 @@ impl Shared {
 
     /// Whether no letter and no injected task is on its way. Looks only.
     pub(crate) fn is_quiet(&self) -> bool {
-        !self.has_injected() && self.mailboxes.iter().all(|mailbox| !mailbox.is_filled())
+        !self.has_injected() && self.mailboxes.iter().all(|mailbox| !mailbox.has_news())
     }
 
     /// Closes the door and tells every worker to cancel what it has and end.

@@ -130,3 +130,44 @@ fn a_million_items_are_delivered_once_each() {
     assert!(seen.iter().all(|count| count.load(Ordering::Relaxed) == 1));
     assert!(stolen.into_inner() > 0, "the thieves never came to it");
 }
+
+#[test]
+fn what_is_retained_keeps_its_order_though_the_deque_is_used_meanwhile() {
+    for (owner, _stealer) in both_kinds::<Box<u64>>() {
+        (0..100).for_each(|i| owner.push(Box::new(i)));
+        let _ = (owner.take_front(), owner.pop_back());
+        owner.retain(|item| {
+            // As a destructor might that spawns.
+            if **item % 10 == 5 {
+                (0..50).for_each(|i| owner.push(Box::new(1000 + i)));
+            }
+            **item % 2 == 0
+        });
+        let left: Vec<u64> = std::iter::from_fn(|| owner.take_front())
+            .map(|i| *i)
+            .collect();
+        let kept: Vec<u64> = left.iter().copied().filter(|i| *i < 1000).collect();
+        assert_eq!(kept, (1..99).filter(|i| i % 2 == 0).collect::<Vec<_>>());
+        assert_eq!(left.len(), kept.len() + 500);
+    }
+}
+
+#[test]
+fn a_panic_while_retaining_drops_the_rest_once() {
+    let witness = std::sync::Arc::new(());
+    let (owner, _stealer) = with_capacity(2);
+    (0..10).for_each(|_| owner.push(witness.clone()));
+    let mut seen = 0;
+    let panicking = std::panic::AssertUnwindSafe(|| {
+        owner.retain(|_| {
+            seen += 1;
+            assert!(seen < 5);
+            true
+        });
+    });
+    assert!(std::panic::catch_unwind(panicking).is_err());
+    assert_eq!(
+        (owner.len(), std::sync::Arc::strong_count(&witness)),
+        (4, 5)
+    );
+}
