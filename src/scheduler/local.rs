@@ -279,8 +279,8 @@ impl Local {
 
     pub(crate) fn set_in_hook(&self, is_in_hook: bool) {
         self.set(IN_HOOK, is_in_hook);
+        // CANCELLATION stays: this panic may end inside of a destructor that the cancellation runs.
         self.set(UNWINDING, true);
-        self.set(CANCELLATION, false);
     }
 
     #[inline]
