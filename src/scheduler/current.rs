@@ -45,7 +45,7 @@ pub(crate) fn with_local<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
 }
 
 /// Runs `f` with both, as they are needed together by every wait of a task.
-#[inline]
+#[inline(always)]
 pub(crate) fn with_task<R>(f: impl FnOnce(Option<(&Processor, &Local)>) -> R) -> R {
     let (processor, local) = HERE.with(|here| (here.processor.get(), here.local.get()));
     // SAFETY: as in `with_processor` and `with_local`; a local is installed only under a processor.
@@ -125,7 +125,7 @@ impl Suspended {
 }
 
 /// Makes `local`'s task the running one again: called by the task, on its own stack, after each switch.
-#[inline]
+#[inline(always)]
 pub(super) fn set_local(local: &Local) {
     HERE.with(|here| here.local.set(local));
 }
@@ -177,7 +177,7 @@ impl BaseYielder {
     /// Suspends the task, from whatever stack of it is running.
     ///
     /// Called by `Local` alone, which lives on the same stack as the yielder.
-    #[inline]
+    #[inline(always)]
     pub(super) fn suspend(self, word: usize) {
         // SAFETY: the yielder lies at the base of the task's stack and so outlives the `Local` that holds
         // this value. The task is running (its `Local` was reached through `HERE`), perhaps on the stack

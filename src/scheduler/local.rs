@@ -115,7 +115,7 @@ impl Local {
     }
 
     /// Lets the others run, then goes on. A cancellation that comes meanwhile is for the next wait.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn yield_now(&self, processor: &Processor) {
         self.check_may_park("task.yield");
         self.deliver(processor);
@@ -151,7 +151,7 @@ impl Local {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn suspend(&self, processor: &Processor, word: usize) {
         if self.is_unwinding(processor) {
             return self.suspend_unwinding(processor, word);
@@ -161,7 +161,11 @@ impl Local {
 
     /// Off this task's stack, and back when the worker resumes it. What the thread knows of the running
     /// task is put back by the task itself, from its own stack, which no worker needs to remember.
-    #[inline]
+    ///
+    /// Always inlined, up to `task::yield_now` in the user's loop: the processor predicts where a `ret`
+    /// goes by the calls before it, and those were the worker's. Each function that returns between this
+    /// switch and the task's own code costs two wrong guesses, some 10 ns.
+    #[inline(always)]
     fn switch_out(&self, how: usize) {
         let chain = ambient::exchange(Chain::EMPTY);
         let frame = (&raw const chain).addr();

@@ -80,7 +80,7 @@ pub(crate) fn current_waker() -> Waker {
 }
 
 /// Lets the other ready tasks of the worker run; lets the OS choose on a plain thread.
-#[inline]
+#[inline(always)]
 pub(crate) fn yield_now() {
     current::with_task(|task| match task {
         Some((processor, local)) if !local.is_in_hook() => local.yield_now(processor),
