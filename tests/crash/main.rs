@@ -1,5 +1,6 @@
 //! Programs that must die in a certain way, or need a process to themselves: each runs in a child.
 
 mod child;
+mod coroutine;
 mod overflow;
 mod stack_limits;

@@ -2,7 +2,11 @@
 
 mod blocking;
 mod cancel;
+mod channel;
+mod coroutine;
 mod deadlock;
+mod generator;
+mod greenlet;
 mod join;
 mod net;
 mod runtime;
@@ -10,5 +14,7 @@ mod scope;
 mod spawn;
 mod stack;
 mod stress;
+mod sync;
 mod time;
+mod util;
 mod watch;
