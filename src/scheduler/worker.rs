@@ -488,21 +488,12 @@ impl Worker<'_> {
                     return;
                 }
                 Risen::Asked => {
-<<<<<<< HEAD
-                    // An answer may bring the next question to this very worker, and none of them may
-                    // count as leaving its sleep: the report would be one of an epoch gone by.
-                    while self.mailbox.is_filled() && !self.mailbox.has_news() {
-                        self.read_letters();
-                    }
-                    if !processor.is_idle() || self.mailbox.has_news() {
-=======
                     // All of them: the last to answer a question asks the judge, who may be this worker,
                     // and leaving the sleep over that would end the epoch that the answer is for.
                     while self.mailbox.is_filled() {
                         self.read_letters();
                     }
                     if !processor.is_idle() {
->>>>>>> main
                         sleepers.cancel_sleep(processor.index);
                         return;
                     }

@@ -1,20 +1,35 @@
 //! What the library does, seen from outside: one binary, a module for each wing.
 
-mod blocking;
-mod cancel;
-mod channel;
 mod coroutine;
-mod deadlock;
 mod generator;
 mod greenlet;
-mod join;
-mod net;
-mod runtime;
-mod scope;
-mod spawn;
 mod stack;
+
+#[cfg(feature = "runtime")]
+mod blocking;
+#[cfg(feature = "runtime")]
+mod cancel;
+#[cfg(feature = "runtime")]
+mod channel;
+#[cfg(feature = "runtime")]
+mod deadlock;
+#[cfg(feature = "runtime")]
+mod join;
+#[cfg(feature = "runtime")]
+mod net;
+#[cfg(feature = "runtime")]
+mod runtime;
+#[cfg(feature = "runtime")]
+mod scope;
+#[cfg(feature = "runtime")]
+mod spawn;
+#[cfg(feature = "runtime")]
 mod stress;
+#[cfg(feature = "runtime")]
 mod sync;
+#[cfg(feature = "runtime")]
 mod time;
+#[cfg(feature = "runtime")]
 mod util;
+#[cfg(feature = "runtime")]
 mod watch;
