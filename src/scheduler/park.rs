@@ -22,6 +22,8 @@ pub(crate) struct Wait<'a> {
     pub(crate) reason: &'static str,
     pub(crate) object: Option<&'a dyn Describe>,
     pub(crate) deadline: Deadline,
+    /// Nothing unwinds it: a deadlock report is kept until it is asked for.
+    pub(crate) is_firm: bool,
 }
 
 impl<'a> Wait<'a> {
@@ -30,7 +32,15 @@ impl<'a> Wait<'a> {
             reason,
             object: None,
             deadline: Deadline::NEVER,
+            is_firm: false,
         }
+    }
+
+    /// For a wait that must be over before the caller's frames may go: of what would unwind it, the
+    /// caller shields cancellations, and takes the deadlock report from `Local::take_report` itself.
+    pub(crate) fn firm(mut self) -> Self {
+        self.is_firm = true;
+        self
     }
 
     pub(crate) fn on(mut self, object: &'a dyn Describe) -> Self {
@@ -66,7 +76,8 @@ pub(crate) fn park(wait: &Wait<'_>) -> Wake {
     let place = Location::caller();
     current::with_task(|task| match task {
         Some((processor, local)) if !local.is_in_hook() => local.park(processor, wait, place),
-        _ => thread::park(wait.deadline),
+        Some(_) => thread::nap(wait.deadline),
+        None => thread::park(wait.deadline),
     })
 }
 
