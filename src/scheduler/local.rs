@@ -60,6 +60,8 @@ const UNWINDING: u32 = 8;
 /// The last unwinding we know of was a cancellation. Stays set when the task swallows that one, until it is
 /// seen not to unwind: a panic right after may be taken for a cancellation, and poisons nothing.
 const CANCELLATION: u32 = 16;
+/// `order` is set.
+const ORDERED: u32 = 32;
 
 impl Local {
     #[inline]
@@ -89,7 +91,7 @@ impl Local {
     }
 
     /// Suspends until a wake or the deadline; unwinds when a cancellation is due before or after.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn park(
         &self,
         processor: &Processor,
@@ -134,6 +136,7 @@ impl Local {
         self.suspend(processor, YIELD);
     }
 
+    #[inline(always)]
     fn suspend_parked(
         &self,
         processor: &Processor,
@@ -141,17 +144,29 @@ impl Local {
         place: &'static Location<'static>,
     ) {
         let since = processor.tick();
-        loop {
+        self.suspend(processor, PARK);
+        self.task.enter_if_ready();
+        if self.has(ORDERED) {
+            self.obey_all(processor, wait, place, since);
+        }
+    }
+
+    /// The worker wants something of this task, perhaps several times, before it goes on.
+    #[cold]
+    fn obey_all(
+        &self,
+        processor: &Processor,
+        wait: &Wait<'_>,
+        place: &'static Location<'static>,
+        since: Nanos,
+    ) {
+        while let Some(order) = self.order.take() {
+            self.set(ORDERED, false);
+            if self.obey(processor, order, wait, place, since) {
+                return;
+            }
             self.suspend(processor, PARK);
             self.task.enter_if_ready();
-            match self.order.take() {
-                None => return,
-                Some(order) => {
-                    if self.obey(processor, order, wait, place, since) {
-                        return;
-                    }
-                }
-            }
         }
     }
 
@@ -431,6 +446,7 @@ impl Local {
     }
 
     pub(crate) fn order(&self, order: Order) {
+        self.set(ORDERED, true);
         self.order.set(Some(order));
     }
 
