@@ -8,9 +8,9 @@ use std::ptr::NonNull;
 use super::current;
 
 /// Sizes are multiples of this.
-const STEP: usize = 64;
+const STEP: usize = 16;
 /// How many sizes are kept; larger blocks go to the allocator and back.
-const SIZES: usize = 8;
+const SIZES: usize = 32;
 /// Blocks of one size that a worker keeps.
 const KEPT: usize = 1024;
 /// What the global allocator gives without effort.
