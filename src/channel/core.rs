@@ -2,18 +2,20 @@
 //!
 //! All of it lies behind one latch. Invariants, whenever nobody is inside:
 //!
-//! 1. Receivers wait only if there are no items, no senders wait, and the end has not come.
-//! 2. Senders wait only if `items.len() >= capacity`, and the channel is open on theirs.
-//! 3. A sender waits with its item in its seat. A receive that makes room moves the item of the first of
-//!    them in, and calls it: so items keep the order of their sends.
-//! 4. A send that finds a receiver waiting puts the item into its seat, and calls it: so receivers are
-//!    served in the order in which they came, and nobody can take the item in passing.
-//! 5. A called receiver's seat holds an item, or nothing: the end. A called sender's seat holds nothing, or
-//!    still its item: refused. Whoever leaves a seat takes what is in it.
+//! 1. Items leave in the order in which they came, whoever takes them.
+//! 2. Receivers wait only if every item is promised, no senders wait, and the end has not come.
+//! 3. A send that finds a receiver waiting calls it: one more item is *promised*. Which one it gets is
+//!    decided when it comes for it; that there is one for it is certain, for nobody else may take the last
+//!    `promised` items. A called receiver that is cancelled promises its share to the next in line.
+//! 4. Senders wait only if the items not promised fill the capacity, and the channel is open. A sender
+//!    waits with its item in its seat. A receive that makes room moves the item of the first of them in, and
+//!    calls it: so items keep the order of their sends.
+//! 5. The end has come when there are no items, and no senders or the channel was closed. While an item is
+//!    promised it has not come: a receiver that was told so would miss it, if it is given up.
+//! 6. A called receiver's seat says whether an item was promised or the end is told. A called sender's
+//!    seat is empty, or still holds its item: refused. Whoever leaves a seat takes what is in it.
 //!
-//! A receiver that is cancelled with an item in its seat puts it back in front: it is older than whatever
-//! is in the channel. There may then be one more than the capacity, until the next receive. And while there
-//! is an item in a seat, the end has not come: a receiver that was told so would miss it, put back. It waits.
+//! When a promise is given up and nobody waits, there may be more items than the capacity for a while.
 //!
 //! Items are moved inside the latch and dropped outside of it: a destructor is the user's code.
 
@@ -44,11 +46,11 @@ struct State<T> {
     senders: usize,
     receivers: usize,
     is_closed: bool,
-    /// Called receivers that have not yet left with their items.
-    in_flight: usize,
-    /// Waiting receivers.
-    takers: WaitList<Option<T>>,
-    /// Waiting senders.
+    /// Called receivers that have not come for their items yet; at most `items.len()`.
+    promised: usize,
+    /// Waiting receivers. True in a called one's seat: an item is promised to it.
+    takers: WaitList<bool>,
+    /// Waiting senders and what they send.
     givers: WaitList<Option<T>>,
 }
 
@@ -82,7 +84,7 @@ impl<T> Channel<T> {
                 senders: 1,
                 receivers: 1,
                 is_closed: false,
-                in_flight: 0,
+                promised: 0,
                 takers: WaitList::new(),
                 givers: WaitList::new(),
             }),
@@ -92,7 +94,7 @@ impl<T> Channel<T> {
     pub(super) fn look(&self) -> Look {
         let state = self.state.lock();
         Look {
-            len: state.items.len(),
+            len: state.len(),
             capacity: state.capacity,
             is_closed: !state.is_open(),
         }
@@ -209,7 +211,7 @@ impl<T> Channel<T> {
         mut state: Latched<'_, State<T>>,
         deadline: Deadline,
     ) -> Result<T, RecvTimeoutError> {
-        let ticket = state.takers.join(None);
+        let ticket = state.takers.join(false);
         drop(state);
         let wait = Wait::new("channel.recv").on(self).until(deadline);
         wait_list::wait(Taker(self), ticket, &wait)
@@ -242,9 +244,10 @@ impl<T> State<T> {
             return Err(TrySendError::Disconnected(item));
         }
         if !self.takers.is_empty() {
-            return Ok(self.hand_over(item));
+            self.items.push_back(item);
+            return Ok(self.promise());
         }
-        if self.items.len() >= self.capacity {
+        if self.len() >= self.capacity {
             return Err(TrySendError::Full(item));
         }
         self.items.push_back(item);
@@ -254,27 +257,45 @@ impl<T> State<T> {
     /// Receives if that is possible at once; returns the waker of the sender whose item has moved up.
     #[inline]
     fn try_recv(&mut self) -> Result<(T, Option<Waker>), TryRecvError> {
-        if let Some(item) = self.items.pop_front() {
-            let waker = self.refill();
-            return Ok((item, waker));
+        if self.len() == 0 {
+            return self.try_recv_directly();
         }
-        // No items, yet senders wait: a rendezvous.
-        if let (Some(item), waker) = self.call_giver() {
-            return Ok((item, waker));
-        }
-        if self.is_ended() {
-            return Err(TryRecvError::Disconnected);
-        }
-        Err(TryRecvError::Empty)
+        let item = self.items.pop_front().ok_or(TryRecvError::Empty)?;
+        let waker = if self.givers.is_empty() {
+            None
+        } else {
+            self.refill()
+        };
+        Ok((item, waker))
     }
 
-    /// Whether nothing will ever come, given that nothing is there.
+    /// No items to be had; yet senders may wait: a rendezvous.
+    fn try_recv_directly(&mut self) -> Result<(T, Option<Waker>), TryRecvError> {
+        if self.givers.is_empty() {
+            return Err(match self.is_ended() {
+                true => TryRecvError::Disconnected,
+                false => TryRecvError::Empty,
+            });
+        }
+        // At the end of the line, should there be one of promised items.
+        let waker = self.take_in();
+        let item = self.items.pop_front().ok_or(TryRecvError::Empty)?;
+        Ok((item, waker))
+    }
+
+    /// How many items are promised to nobody.
+    #[inline]
+    fn len(&self) -> usize {
+        self.items.len() - self.promised
+    }
+
+    /// Whether nothing will ever come.
     #[inline]
     fn is_ended(&self) -> bool {
-        (self.senders == 0 || self.is_closed) && self.in_flight == 0
+        (self.senders == 0 || self.is_closed) && self.items.is_empty()
     }
 
-    /// Tells the receivers that wait, if the end has come. They wait, so nothing is there.
+    /// Tells the receivers that wait, if the end has come.
     fn end(&mut self) -> Wakers {
         if self.is_ended() {
             self.takers.call_all()
@@ -283,42 +304,46 @@ impl<T> State<T> {
         }
     }
 
-    /// Gives the item to the first receiver in line, which there is.
+    /// Promises an item that is promised to nobody to the first receiver in line.
     #[inline]
-    fn hand_over(&mut self, item: T) -> Option<Waker> {
-        self.in_flight += 1;
-        self.takers.call_first_with(|seat| *seat = Some(item))
-    }
-
-    /// There may be room: the first sender in line moves its item in.
-    #[inline]
-    fn refill(&mut self) -> Option<Waker> {
-        if self.givers.is_empty() || self.items.len() >= self.capacity {
-            return None;
-        }
-        let (item, waker) = self.call_giver();
-        self.items.extend(item);
+    fn promise(&mut self) -> Option<Waker> {
+        let waker = self
+            .takers
+            .call_first_with(|is_promised| *is_promised = true);
+        self.promised += usize::from(waker.is_some());
         waker
     }
 
-    /// Takes the item of the first sender in line.
+    /// A receiver comes for the item that was promised to it.
     #[inline]
-    fn call_giver(&mut self) -> (Option<T>, Option<Waker>) {
+    fn redeem(&mut self) -> T {
+        self.promised -= 1;
+        let item = self.items.pop_front();
+        item.expect("a promised item is there: invariant 3")
+    }
+
+    /// A receiver will not come for what was promised to it: the next in line shall.
+    fn give_up(&mut self) -> Option<Waker> {
+        self.promised -= 1;
+        self.promise()
+    }
+
+    /// There may be room: the first sender in line moves its item in.
+    fn refill(&mut self) -> Option<Waker> {
+        if self.len() >= self.capacity {
+            return None;
+        }
+        self.take_in()
+    }
+
+    /// Moves in the item of the first sender in line.
+    fn take_in(&mut self) -> Option<Waker> {
         let mut item = None;
         let waker = self
             .givers
             .call_first_with(|seat| mem::swap(seat, &mut item));
-        (item, waker)
-    }
-
-    /// An item that was given to a receiver which is gone.
-    fn give_back(&mut self, item: T) -> Option<Waker> {
-        self.in_flight -= 1;
-        if self.takers.is_empty() {
-            self.items.push_front(item);
-            return None;
-        }
-        self.hand_over(item)
+        self.items.extend(item);
+        waker
     }
 }
 
@@ -335,26 +360,26 @@ impl<T> Queue for Taker<'_, T> {
             return None;
         }
         let left = state.takers.leave(ticket);
-        if left.payload.is_some() {
-            state.in_flight -= 1;
-            if !state.takers.is_empty() {
-                let wakers = state.end();
-                drop(state);
-                wakers.wake();
-            }
+        if !left.payload {
+            return Some(Err(match left.is_called {
+                true => RecvTimeoutError::Disconnected,
+                false => RecvTimeoutError::Timeout,
+            }));
         }
-        Some(match left.payload {
-            Some(item) => Ok(item),
-            None if left.is_called => Err(RecvTimeoutError::Disconnected),
-            None => Err(RecvTimeoutError::Timeout),
-        })
+        let item = state.redeem();
+        if !state.takers.is_empty() {
+            let wakers = state.end();
+            drop(state);
+            wakers.wake();
+        }
+        Some(Ok(item))
     }
 
     fn abandon(&self, ticket: &Ticket) {
         let mut state = self.0.state.lock();
         let left = state.takers.leave(ticket);
-        if let Some(item) = left.payload {
-            let waker = state.give_back(item);
+        if left.payload {
+            let waker = state.give_up();
             drop(state);
             wake(waker);
         }

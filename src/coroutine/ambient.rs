@@ -19,6 +19,7 @@
 use std::any::TypeId;
 use std::cell::Cell;
 use std::fmt;
+use std::mem;
 use std::panic::resume_unwind;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -106,6 +107,7 @@ pub(crate) fn exchange(new: Chain) -> Chain {
 
 /// Keeps the innermost coroutine from suspending, and a greenlet from being switched away from, while
 /// the result lives; `what` names the scope in the message. Coroutines resumed inside may suspend.
+#[cfg_attr(not(feature = "runtime"), allow(dead_code))]
 pub(crate) fn forbid_suspend(what: &'static str) -> Pin {
     let old = HEAD.get();
     let old_what = innermost(old).map(|header| {
@@ -116,6 +118,7 @@ pub(crate) fn forbid_suspend(what: &'static str) -> Pin {
 }
 
 /// A stretch of code on one stack that no suspension leaves.
+#[cfg_attr(not(feature = "runtime"), allow(dead_code))]
 pub(crate) struct Pin {
     old: *const Header,
     old_what: Option<&'static str>,
@@ -202,7 +205,9 @@ impl Signature {
 
     #[inline(always)]
     fn fits<In: 'static, Yield: 'static>(&self) -> bool {
-        self.types == Some((TypeId::of::<In>(), TypeId::of::<Yield>()))
+        // One address means one signature; the same signature may have several addresses.
+        ptr::eq(self, Signature::of::<In, Yield>())
+            || self.types == Some((TypeId::of::<In>(), TypeId::of::<Yield>()))
     }
 }
 
@@ -213,7 +218,7 @@ pub(super) struct Header {
     /// The next outer coroutine; written at each resume, meaningless while suspended.
     parent: Cell<*const Header>,
     /// The innermost coroutine when this one is resumed: itself, unless it was suspended from the
-    /// stack of an inner one that goes on running then.
+    /// stack of an inner one that goes on running then. Set once the link has its address.
     top: Cell<*const Header>,
     /// Null before the start, then the base of the stack for good.
     yielder: Cell<*const RawYielder>,
@@ -264,18 +269,16 @@ impl<In, Yield> Link<In, Yield> {
         self.header.yielder.set(yielder);
     }
 
+    /// Called when the link has come to where it stays.
+    pub(super) fn settle(&self) {
+        self.header.top.set(self.as_header());
+    }
+
     /// The resumer's side: `switch` runs the body until it suspends or ends.
     #[inline(always)]
     pub(super) fn resumed<R>(&self, switch: impl FnOnce() -> R) -> R {
-        let me = &self.header;
-        let top = me.top.get();
-        let outer = HEAD.replace(if top.is_null() { self.as_header() } else { top });
-        // A greenlet ends the chain: what it was switched from is parked by that.
-        me.parent.set(if me.signature.greenlet {
-            ptr::null()
-        } else {
-            outer
-        });
+        let outer = HEAD.replace(self.header.top.get());
+        self.header.parent.set(outer);
         let result = switch();
         HEAD.set(outer);
         result
@@ -283,7 +286,7 @@ impl<In, Yield> Link<In, Yield> {
 
     #[inline(always)]
     pub(super) fn put_input(&self, value: Option<In>) {
-        self.input.set(value);
+        fill(&self.input, value);
     }
 
     #[inline(always)]
@@ -332,6 +335,9 @@ impl<In, Yield> Link<In, Yield> {
             if ptr::eq(header, self.as_header()) {
                 return None;
             }
+            if header.signature.greenlet {
+                break;
+            }
             next = header.parent.get();
         }
         Some("a yielder was used outside of its running coroutine".into())
@@ -342,7 +348,7 @@ impl<In, Yield> Link<In, Yield> {
     #[track_caller]
     pub(super) fn suspend(&self, value: Yield) -> In {
         if HEAD.get() == self.as_header() && !thread::panicking() {
-            self.output.set(Some(value));
+            fill(&self.output, Some(value));
             self.switch_out();
         } else {
             self.suspend_slowly(value, true);
@@ -371,7 +377,7 @@ impl<In, Yield> Link<In, Yield> {
         if let Some(obstacle) = self.obstacle() {
             panic!("{obstacle}");
         }
-        self.output.set(Some(value));
+        fill(&self.output, Some(value));
         let top = HEAD.get();
         me.top.set(top);
         // In doubt (the unwind may be the resumer's, or that of a neighbour) it counts as ours: a stack
@@ -379,7 +385,7 @@ impl<In, Yield> Link<In, Yield> {
         me.mid_unwind.set(unwinds && thread::panicking());
         self.switch_out();
         me.mid_unwind.set(false);
-        me.top.set(ptr::null());
+        me.top.set(self.as_header());
     }
 
     /// The caller has seen that this coroutine is on the chain.
@@ -410,6 +416,14 @@ impl<In, Yield> fmt::Debug for Link<In, Yield> {
             .field("mid_unwind", &self.header.mid_unwind.get())
             .finish_non_exhaustive()
     }
+}
+
+/// Fills a cell that is empty, as each is between two switches, without looking for something to drop.
+#[inline(always)]
+fn fill<T>(cell: &Cell<Option<T>>, value: Option<T>) {
+    let old = cell.replace(value);
+    debug_assert!(old.is_none(), "a value that nobody took");
+    mem::forget(old);
 }
 
 /// Whether the code that asks is outside of every greenlet of its chain.

@@ -187,9 +187,8 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
     /// ```
     #[inline(always)]
     pub fn resume(&self, input: In) -> Result<State<Yield, Out>, ResumeError<In>> {
-        let entry = match self.engine.enter() {
-            Ok(entry) => entry,
-            Err(refusal) => return Err(refused(refusal, input)),
+        let Some(entry) = self.engine.try_enter() else {
+            return Err(refused(self.engine.refusal(), input));
         };
         match self.engine.run(entry, Some(input)) {
             Step::Yielded(value) => Ok(State::Yielded(value)),

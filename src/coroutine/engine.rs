@@ -82,10 +82,17 @@ pub(super) struct Shared<In, Yield, Out> {
 
 impl<In, Yield, Out> Shared<In, Yield, Out> {
     pub(super) fn new(signature: &'static Signature) -> Rc<Self> {
-        Rc::new(Shared {
+        let shared = Rc::new(Shared {
             link: Link::new(signature),
             end: Cell::new(None),
-        })
+        });
+        shared.link.settle();
+        shared
+    }
+
+    #[inline(always)]
+    pub(super) fn link(&self) -> &Link<In, Yield> {
+        &self.link
     }
 
     /// The root frame: runs `body` once and leaves its end in the cell. It never unwinds.
@@ -196,42 +203,61 @@ impl<In, Yield, Out> Engine<In, Yield, Out> {
         self.raw.try_borrow().is_ok_and(|raw| raw.is_finished())
     }
 
+    /// What the body itself holds: it may keep this over its own suspension, and so not keep the engine.
+    #[inline(always)]
+    pub(super) fn shared(&self) -> Rc<Shared<In, Yield, Out>> {
+        Rc::clone(&self.shared)
+    }
+
     /// Whether the body has begun. True while it runs.
     pub(super) fn has_started(&self) -> bool {
         self.raw.try_borrow().map_or(true, |raw| !raw.is_fresh())
     }
 
-    /// Asks for the right to resume.
+    /// Takes the right to resume, if it is to be had; [`refusal`](Self::refusal) says why not.
     #[inline(always)]
-    pub(super) fn enter(&self) -> Result<Entry<'_>, Refusal> {
+    pub(super) fn try_enter(&self) -> Option<Entry<'_>> {
         if ambient::exited() {
-            return Err(Refusal::Exited);
+            return None;
         }
-        match self.raw.try_borrow_mut() {
-            Err(_) => Err(Refusal::Running),
-            Ok(raw) if raw.is_finished() => Err(Refusal::Finished),
-            Ok(raw) => Ok(raw),
+        self.raw
+            .try_borrow_mut()
+            .ok()
+            .filter(|raw| !raw.is_finished())
+    }
+
+    /// Why the body cannot be resumed now.
+    #[cold]
+    pub(super) fn refusal(&self) -> Refusal {
+        match self.raw.try_borrow() {
+            _ if ambient::exited() => Refusal::Exited,
+            Err(_) => Refusal::Running,
+            Ok(_) => Refusal::Finished,
         }
+    }
+
+    /// Takes the right to resume, or says why not.
+    pub(super) fn enter(&self) -> Result<Entry<'_>, Refusal> {
+        self.try_enter().ok_or_else(|| self.refusal())
     }
 
     /// Resumes with an input (`None` only for a body that takes none at its start).
     #[inline(always)]
-    pub(super) fn run(&self, mut entry: Entry<'_>, input: Option<In>) -> Step<Yield, Out> {
-        let link = &self.shared.link;
-        link.put_input(input);
-        match link.resumed(|| entry.resume()) {
-            RawState::Suspended(_) => {
-                drop(entry);
-                Step::Yielded(link.take_output().expect("suspended with a value"))
-            }
-            RawState::Finished => self.finish(entry),
-        }
+    pub(super) fn run(&self, entry: Entry<'_>, input: Option<In>) -> Step<Yield, Out> {
+        self.shared.link.put_input(input);
+        self.go(entry)
     }
 
     /// Resumes with an order.
-    pub(super) fn order(&self, mut entry: Entry<'_>, order: Order) -> Step<Yield, Out> {
+    pub(super) fn order(&self, entry: Entry<'_>, order: Order) -> Step<Yield, Out> {
+        self.shared.link.put_order(order);
+        self.go(entry)
+    }
+
+    /// Resumes with what has been put into the link.
+    #[inline(always)]
+    pub(super) fn go(&self, mut entry: Entry<'_>) -> Step<Yield, Out> {
         let link = &self.shared.link;
-        link.put_order(order);
         match link.resumed(|| entry.resume()) {
             RawState::Suspended(_) => {
                 drop(entry);

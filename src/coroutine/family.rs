@@ -17,7 +17,7 @@ use std::rc::{Rc, Weak};
 use std::thread;
 
 use super::ambient;
-use super::engine::{Engine, Step};
+use super::engine::{Engine, Shared, Step};
 use super::error::SwitchError;
 use super::greenlet::{GreenletExit, TraceKind};
 use super::thrown::Payload;
@@ -138,13 +138,25 @@ impl Drop for Node {
 /// What runs after each switch while tracing: the kind, who was left, who runs.
 type Hook = Rc<dyn Fn(TraceKind, &Rc<Node>, &Rc<Node>)>;
 
+/// How a switch goes on.
+enum Departure {
+    /// The caller is a member and suspends into the trampoline.
+    Member(Rc<Shared<Parcel, (), Value>>),
+    /// The caller is the root and runs the trampoline.
+    Root,
+    /// There is no switch, and this is what the call returns.
+    Stay(Result<Value, SwitchError>),
+}
+
 /// The greenlets of one task, or of one thread outside tasks.
 pub(super) struct Family {
     /// As the running chain names it.
     id: u64,
     current: RefCell<Rc<Node>>,
-    /// Who is to run next, and what it gets.
-    next: Cell<Option<(Rc<Node>, Parcel)>>,
+    /// Who is to run next.
+    next: Cell<Option<Rc<Node>>>,
+    /// What the root gets.
+    mail: Cell<Option<Parcel>>,
     /// Who was left last. The one that runs now lets go of it: that may be the end of it, and then its
     /// destructors belong to the member that runs.
     left: Cell<Option<Rc<Node>>>,
@@ -152,9 +164,12 @@ pub(super) struct Family {
     is_tracing: Cell<bool>,
 }
 
+/// A family that somebody has a handle of, and a hold on it while it is traced.
+type Known = (Weak<Family>, Option<Rc<Family>>);
+
 thread_local! {
     /// Families that somebody has a handle of, by number.
-    static FAMILIES: RefCell<HashMap<u64, Weak<Family>>> = RefCell::default();
+    static FAMILIES: RefCell<HashMap<u64, Known>> = RefCell::default();
     static LAST_FAMILY: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -170,7 +185,8 @@ impl Family {
             }
             id => id,
         };
-        let known = FAMILIES.try_with(|all| all.borrow().get(&id).and_then(Weak::upgrade));
+        let known =
+            FAMILIES.try_with(|all| all.borrow().get(&id).and_then(|(weak, _)| weak.upgrade()));
         if let Ok(Some(family)) = known {
             return family;
         }
@@ -178,12 +194,14 @@ impl Family {
             id,
             current: RefCell::new(Node::root()),
             next: Cell::new(None),
+            mail: Cell::new(None),
             left: Cell::new(None),
             hook: RefCell::new(None),
             is_tracing: Cell::new(false),
         });
         // While the thread exits the family stays unknown, and no switch in it works.
-        let _ = FAMILIES.try_with(|all| all.borrow_mut().insert(id, Rc::downgrade(&family)));
+        let _ =
+            FAMILIES.try_with(|all| all.borrow_mut().insert(id, (Rc::downgrade(&family), None)));
         family
     }
 
@@ -191,25 +209,88 @@ impl Family {
         self.current.borrow().clone()
     }
 
-    pub(super) fn set_hook(&self, hook: Option<Hook>) {
+    pub(super) fn set_hook(self: &Rc<Family>, hook: Option<Hook>) {
         self.is_tracing.set(hook.is_some());
-        let _old = self.hook.replace(hook);
+        let held = hook.is_some().then(|| Rc::clone(self));
+        let _old_hook = self.hook.replace(hook);
+        // Taken out of the borrow before it is dropped.
+        let _old_hold = FAMILIES.try_with(|all| {
+            let mut all = all.borrow_mut();
+            all.get_mut(&self.id)
+                .map(|known| std::mem::replace(&mut known.1, held))
+        });
     }
 
     /// Delivers `parcel` to `node`, or to its nearest living ancestor, and waits for the answer.
+    ///
+    /// Inlined into the body for speed: the switch is a return to the processor's branch predictor, so
+    /// any call between the body's own frame and the switch is mispredicted twice.
+    #[inline(always)]
+    pub(super) fn transfer(&self, node: &Rc<Node>, parcel: Parcel) -> Result<Value, SwitchError> {
+        let parcel = match self.depart(node, parcel) {
+            Departure::Member(shared) => shared.link().suspend(()),
+            Departure::Root => self.trampoline(),
+            Departure::Stay(result) => return result,
+        };
+        self.arrive(&parcel);
+        open(parcel)
+    }
+
+    /// All of a switch up to the leaving.
+    fn depart(&self, node: &Rc<Node>, parcel: Parcel) -> Departure {
+        let current = self.current.borrow();
+        let me = &*current;
+        let usual = !ambient::exited()
+            && ambient::family() == self.id
+            && !node.is_dead()
+            && !Rc::ptr_eq(me, node)
+            && me.may_leave()
+            && matches!(parcel, Parcel::Value(_));
+        if !usual {
+            let me = Rc::clone(me);
+            drop(current);
+            return match self.examine(&me, node, parcel) {
+                Ok((target, parcel)) => self.leave(&me, target, parcel),
+                Err(result) => Departure::Stay(result),
+            };
+        }
+        self.leave(me, Rc::clone(node), parcel)
+    }
+
     #[inline]
-    pub(super) fn transfer(
+    fn leave(&self, me: &Node, target: Rc<Node>, parcel: Parcel) -> Departure {
+        self.name_next(target, parcel);
+        match &me.body {
+            // Not the node: a member that is left must not hold itself, for the last handle elsewhere
+            // ends it.
+            Some(body) => Departure::Member(body.shared()),
+            None => Departure::Root,
+        }
+    }
+
+    #[inline]
+    fn name_next(&self, target: Rc<Node>, parcel: Parcel) {
+        match &target.body {
+            Some(body) => body.link().put_input(Some(parcel)),
+            None => self.mail.set(Some(parcel)),
+        }
+        self.next.set(Some(target));
+    }
+
+    /// Who really is to get what, or the result of a switch that does not take place.
+    #[cold]
+    fn examine(
         &self,
+        me: &Rc<Node>,
         node: &Rc<Node>,
         mut parcel: Parcel,
-    ) -> Result<Value, SwitchError> {
+    ) -> Result<(Rc<Node>, Parcel), Result<Value, SwitchError>> {
         if ambient::exited() {
-            return Err(SwitchError::ThreadExited(parcel.into_any()));
+            return Err(Err(SwitchError::ThreadExited(parcel.into_any())));
         }
         if ambient::family() != self.id {
-            return Err(SwitchError::ForeignFamily(parcel.into_any()));
+            return Err(Err(SwitchError::ForeignFamily(parcel.into_any())));
         }
-        let me = self.current();
         let mut target = Rc::clone(node);
         if target.is_dead() {
             target = target.nearest_live();
@@ -217,67 +298,60 @@ impl Family {
                 parcel = payload.into();
             }
         }
-        if Rc::ptr_eq(&me, &target) {
-            return open(parcel);
+        if Rc::ptr_eq(me, &target) {
+            return Err(open(parcel));
         }
         if !me.may_leave() {
-            return Err(SwitchError::NotCurrent(parcel.into_any()));
+            return Err(Err(SwitchError::NotCurrent(parcel.into_any())));
         }
-        if let (Parcel::Throw(_), Some(body)) = (&parcel, &target.body)
-            && body.link().is_mid_unwind()
-        {
-            return Err(match parcel {
-                Parcel::Throw(payload) => SwitchError::Unwinding(payload),
-                Parcel::Value(_) => unreachable!("matched above"),
-            });
+        match (parcel, &target.body) {
+            (Parcel::Throw(payload), Some(body)) if body.link().is_mid_unwind() => {
+                Err(Err(SwitchError::Unwinding(payload)))
+            }
+            (parcel, _) => Ok((target, parcel)),
         }
-        self.next.set(Some((target, parcel)));
-        let parcel = match &me.body {
-            Some(body) => body.link().suspend(()),
-            None => self.trampoline(),
-        };
-        self.arrive(&me, &parcel);
-        open(parcel)
     }
 
     /// Runs members until one of them names the root. On the root's stack.
     fn trampoline(&self) -> Parcel {
         loop {
-            let (node, parcel) = self.next.take().expect("whoever leaves names the next");
-            let left = self.current.replace(Rc::clone(&node));
+            let node = self.next.take().expect("whoever leaves names the next");
+            let left = self.current.replace(node);
             self.left.set(Some(left));
+            // Only this loop changes `current`, so the borrow may last while the member runs.
+            let node = self.current.borrow();
             let Some(body) = &node.body else {
-                return parcel;
+                return self.mail.take().expect("the root is named with a parcel");
             };
-            let entry = body.enter().expect("a living member is not running");
-            let parcel = match body.run(entry, Some(parcel)) {
+            let entry = body.try_enter().expect("a living member is not running");
+            let parcel = match body.go(entry) {
                 Step::Yielded(()) => continue,
                 Step::Complete(value) => Parcel::Value(value),
                 Step::Closed => Parcel::Value(Value::new(GreenletExit)),
                 Step::Unwound(payload) => payload.into(),
             };
             node.is_dead.set(true);
-            self.next.set(Some((node.nearest_live(), parcel)));
+            self.name_next(node.nearest_live(), parcel);
         }
     }
 
     /// Run by whoever has just been switched to.
-    #[inline]
-    pub(super) fn arrive(&self, me: &Rc<Node>, parcel: &Parcel) {
+    #[inline(always)]
+    pub(super) fn arrive(&self, parcel: &Parcel) {
         let left = self.left.take();
         if self.is_tracing.get()
             && let Some(left) = &left
         {
-            self.trace(parcel, left, me);
+            self.trace(parcel, left, &self.current());
         }
     }
 
     #[cold]
     fn trace(&self, parcel: &Parcel, origin: &Rc<Node>, target: &Rc<Node>) {
-        struct Off<'a>(Option<&'a Family>);
-        impl Drop for Off<'_> {
+        struct Off(Option<Rc<Family>>);
+        impl Drop for Off {
             fn drop(&mut self) {
-                if let Some(family) = self.0 {
+                if let Some(family) = self.0.take() {
                     family.set_hook(None);
                 }
             }
@@ -285,7 +359,7 @@ impl Family {
         let hook = self.hook.borrow().clone();
         if let Some(hook) = hook {
             // A hook that panics is taken out, and its panic belongs to the target.
-            let mut off = Off(Some(self));
+            let mut off = Off(Some(Family::running()));
             let kind = match parcel {
                 Parcel::Value(_) => TraceKind::Switch,
                 Parcel::Throw(_) => TraceKind::Throw,
@@ -298,7 +372,8 @@ impl Family {
 
 impl Drop for Family {
     fn drop(&mut self) {
-        let _ = FAMILIES.try_with(|all| all.borrow_mut().remove(&self.id));
+        // Taken out of the borrow before it is dropped; it holds nothing, or this would not be dropped.
+        let _known = FAMILIES.try_with(|all| all.borrow_mut().remove(&self.id));
     }
 }
 

@@ -102,9 +102,8 @@ impl<Yield, In, Out> Generator<Yield, In, Out> {
     where
         In: Default,
     {
-        let entry = match self.engine.enter() {
-            Ok(entry) => entry,
-            Err(refusal) => return none_or_panic(refusal),
+        let Some(entry) = self.engine.try_enter() else {
+            return none_or_panic(self.engine.refusal());
         };
         let input = (!entry.is_fresh()).then(In::default);
         match self.engine.run(entry, input) {
@@ -159,12 +158,16 @@ impl<Yield, In, Out> Generator<Yield, In, Out> {
     /// ```
     #[inline(always)]
     pub fn send(&self, value: In) -> Result<State<Yield, Out>, SendError<In>> {
-        let entry = match self.engine.enter() {
-            Ok(entry) if entry.is_fresh() => return Err(SendError::NotStarted(value)),
-            Ok(entry) => entry,
-            Err(Refusal::Finished) => return Err(SendError::Finished(value)),
-            Err(Refusal::Running) => return Err(SendError::AlreadyRunning(value)),
-            Err(Refusal::Exited) => return Err(SendError::ThreadExited(value)),
+        let entry = match self.engine.try_enter() {
+            Some(entry) if entry.is_fresh() => return Err(SendError::NotStarted(value)),
+            Some(entry) => entry,
+            None => {
+                return Err(match self.engine.refusal() {
+                    Refusal::Finished => SendError::Finished(value),
+                    Refusal::Running => SendError::AlreadyRunning(value),
+                    Refusal::Exited => SendError::ThreadExited(value),
+                });
+            }
         };
         match self.engine.run(entry, Some(value)) {
             Step::Yielded(value) => Ok(State::Yielded(value)),

@@ -123,7 +123,7 @@ impl Greenlet {
         let start = move |_: &Yielder<'_, Parcel, ()>, first: Option<Parcel>| {
             let first = first.expect("a switch delivers something");
             if let Some(family) = weak.upgrade() {
-                family.arrive(&family.current(), &first);
+                family.arrive(&first);
             }
             match first {
                 Parcel::Value(value) => Value::new(body(value.get::<A>())),
@@ -172,7 +172,7 @@ impl Greenlet {
     /// assert_eq!(once.switch("world").unwrap().get::<String>(), "hello world");
     /// assert!(once.is_dead());
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn switch<T: Any>(&self, value: T) -> Result<Value, SwitchError> {
         self.family
             .transfer(&self.node, Parcel::Value(Value::new(value)))

@@ -9,6 +9,10 @@
 //! Each has a stack of its own, so it can be left from any depth of calls. Coroutines and generators
 //! suspend by the [`Yielder`] that their body is handed, or by [`suspend`] where there is none to hand,
 //! as in a callback. They nest freely: a generator may run another, or live in a greenlet, or in a task.
+//!
+//! A switch costs a few nanoseconds where the suspension is inlined into the body, which takes
+//! `codegen-units = 1` or `lto = true` in the profile of the final program; without it each switch is
+//! mispredicted, at some ten more. Elsewhere nothing depends on it.
 
 mod builder;
 mod error;

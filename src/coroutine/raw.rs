@@ -107,6 +107,7 @@ impl RawCoroutine {
     /// The stack, once the body has returned. `None` before that: a fresh body drops its captures (and
     /// the stack frees itself), a suspended one leaks.
     #[inline]
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code))]
     pub(crate) fn into_stack(mut self) -> Option<Stack> {
         self.take_stack()
     }

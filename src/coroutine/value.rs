@@ -16,10 +16,17 @@ use std::fmt;
 /// let value = value.downcast::<String>().unwrap_err();
 /// assert_eq!(value.get::<i32>(), 12);
 /// ```
-pub struct Value {
-    inner: Box<dyn Any>,
-    /// For messages only.
-    name: &'static str,
+pub struct Value(Box<dyn Named>);
+
+/// Any value, with the name of its type for messages.
+trait Named: Any {
+    fn name(&self) -> &'static str;
+}
+
+impl<T: Any> Named for T {
+    fn name(&self) -> &'static str {
+        type_name::<T>()
+    }
 }
 
 impl Value {
@@ -32,10 +39,7 @@ impl Value {
         {
             return wrapped;
         }
-        Value {
-            inner: Box::new(value.expect("taken only when it is a Value")),
-            name: type_name::<T>(),
-        }
+        Value(Box::new(value.expect("taken only when it is a Value")))
     }
 
     /// The value.
@@ -48,7 +52,11 @@ impl Value {
     pub fn get<T: Any>(self) -> T {
         match self.downcast() {
             Ok(value) => value,
-            Err(value) => panic!("a {} where a {} was expected", value.name, type_name::<T>()),
+            Err(value) => panic!(
+                "a {} where a {} was expected",
+                value.type_name(),
+                type_name::<T>()
+            ),
         }
     }
 
@@ -59,27 +67,29 @@ impl Value {
     /// Gives itself back if it is something else.
     #[inline]
     pub fn downcast<T: Any>(self) -> Result<T, Value> {
-        let name = self.name;
-        match self.inner.downcast::<T>() {
-            Ok(value) => Ok(*value),
-            Err(inner) => into_itself(Value { inner, name }),
+        if self.is::<T>() {
+            let inner: Box<dyn Any> = self.0;
+            let value = inner.downcast::<T>().expect("asked the line before");
+            return Ok(*value);
         }
+        into_itself(self)
     }
 
     /// The value as std wraps it.
     pub fn into_any(self) -> Box<dyn Any> {
-        self.inner
+        self.0
     }
 
     /// Whether the value is a `T`.
     #[inline]
     pub fn is<T: Any>(&self) -> bool {
-        self.inner.is::<T>()
+        let inner: &dyn Any = &*self.0;
+        inner.is::<T>()
     }
 
     /// The name of the value's type, for messages.
     pub fn type_name(&self) -> &'static str {
-        self.name
+        (*self.0).name()
     }
 }
 
@@ -95,6 +105,6 @@ fn into_itself<T: Any>(value: Value) -> Result<T, Value> {
 
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Value({})", self.name)
+        write!(f, "Value({})", self.type_name())
     }
 }

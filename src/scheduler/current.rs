@@ -80,32 +80,40 @@ impl Drop for Enter<'_> {
     }
 }
 
-/// Where a suspended task's record is.
+/// Where a suspended task's record is, and where its innermost frame.
 #[derive(Clone, Copy)]
 pub(crate) struct Suspended {
     local: *const Local,
+    frame: *const [u8; 64],
 }
 
 impl Suspended {
     /// Of a task that has not run yet.
-    pub(crate) const FRESH: Suspended = Suspended { local: ptr::null() };
+    pub(crate) const FRESH: Suspended = Suspended {
+        local: ptr::null(),
+        frame: ptr::null(),
+    };
 
     /// To be called on the worker's own stack when a task has switched out: no task runs here now.
     #[inline]
-    pub(crate) fn take() -> Suspended {
+    pub(crate) fn take(frame: usize) -> Suspended {
+        let local = HERE.with(|here| here.local.replace(ptr::null()));
         Suspended {
-            local: HERE.with(|here| here.local.replace(ptr::null())),
+            local,
+            frame: ptr::without_provenance(frame),
         }
     }
 
     /// Asks for what the task will touch first when it is resumed.
     #[inline]
     pub(crate) fn prefetch(self) {
-        // The record, what corosensei keeps above it, and the frames below it down to the switch.
-        let record = self.local.cast::<[u8; 64]>();
-        for line in -5..=1 {
-            prefetch(record.wrapping_offset(line));
+        // The frames round the switch; the record; and corosensei's link above it.
+        for line in -1..=1 {
+            prefetch(self.frame.wrapping_offset(line));
         }
+        let record = self.local.cast::<[u8; 64]>();
+        prefetch(record);
+        prefetch(record.wrapping_offset(3));
     }
 
     /// Looks at the record of a suspended task, from its worker's own stack.

@@ -60,15 +60,16 @@ pub(crate) struct Spec {
 /// Three groups of fields. Fixed ones, written before the task is shared. The `fate` word, changed by
 /// anyone through read-modify-writes. And what the home worker alone writes (`home`, `key`, `phase`):
 /// plain loads and stores, atomic only because strangers may read them.
+#[repr(C)]
 pub(crate) struct Header {
     pub(crate) id: TaskId,
     pub(crate) spec: Spec,
+    /// The worker that started the task: 0 before that, then set once and never changed.
+    home: AtomicU64,
     /// Bits of [`Fate`].
     fate: AtomicU32,
     /// Slot in the home worker's table of started tasks. Set once, before `home`.
     key: AtomicU32,
-    /// The worker that started the task: 0 before that, then set once and never changed.
-    home: AtomicU64,
     /// One of the `PHASE_` values. Written by the home worker's thread only.
     phase: AtomicU8,
     /// A wake of this task lies in its home's inbox: the next stranger need not send another.
@@ -152,6 +153,12 @@ impl Header {
             phase: AtomicU8::new(PHASE_RUNNING),
             announced: AtomicBool::new(false),
         }
+    }
+
+    /// The words that every switch and every wake look at; they stand together.
+    #[inline]
+    pub(crate) fn hot(&self) -> *const u64 {
+        (&raw const self.home).cast()
     }
 
     /// The name, or an empty string.

@@ -13,9 +13,10 @@ use super::processor::Processor;
 use super::report::{Order, Row};
 use super::task::TaskRef;
 
-/// The words a task suspends with.
-pub(crate) const YIELD: usize = 0;
+/// A task suspends with the address of its innermost frame, so that its worker can have that memory ready
+/// when it is resumed; this bit of it says whether it parks, and is not to be put in line again.
 pub(crate) const PARK: usize = 1;
+const YIELD: usize = 0;
 
 /// A task may swallow its cancellation with `catch_unwind` this often; then its park suspends for good.
 const MAX_THROWS: u32 = 16;
@@ -161,9 +162,10 @@ impl Local {
     /// Off this task's stack, and back when the worker resumes it. What the thread knows of the running
     /// task is put back by the task itself, from its own stack, which no worker needs to remember.
     #[inline]
-    fn switch_out(&self, word: usize) {
+    fn switch_out(&self, how: usize) {
         let chain = ambient::exchange(Chain::EMPTY);
-        self.yielder.suspend(word);
+        let frame = (&raw const chain).addr();
+        self.yielder.suspend(frame & !PARK | how);
         current::set_local(self);
         ambient::exchange(chain);
         self.io_budget.set(IO_BUDGET);

@@ -17,9 +17,9 @@ use crate::sys::cpu::prefetch;
 
 use super::current::{self, BaseYielder, Enter, Suspended};
 use super::deque::Owner;
-use super::header::{AfterWake, Header};
+use super::header::AfterWake;
 use super::inbox::{Address, Letter, Mailbox};
-use super::local::{Local, YIELD};
+use super::local::{Local, PARK};
 use super::processor::{Processor, START, START_PINNED};
 use super::shared::Shared;
 use super::sleep::{Commit, Epoch, Hope, Risen};
@@ -31,7 +31,7 @@ use super::{packet, wake};
 const BUDGET: usize = 64;
 
 /// How many tasks ahead memory is asked for: far enough to arrive in time, near enough to be there still.
-const AHEAD: usize = 6;
+const AHEAD: usize = 8;
 
 /// How long tasks that hand over to each other may keep the line waiting.
 const SLICE: Duration = Duration::from_millis(10);
@@ -51,7 +51,7 @@ pub(super) struct Started {
     coroutine: RawCoroutine,
     suspended: Suspended,
     /// Where the task's header is, to be asked for ahead of time; never read through.
-    header: *const Header,
+    header: *const u64,
 }
 
 impl Started {
@@ -261,7 +261,7 @@ impl Worker<'_> {
         let entry = self.tasks.vacant_entry();
         let key = u32::try_from(entry.key()).expect("more than four thousand million tasks");
         task.set_key(key);
-        let header: *const Header = &raw const *task;
+        let header = task.hot();
         let coroutine = RawCoroutine::new(stack, move |yielder| {
             let local = Local::new(task, BaseYielder::new(yielder));
             current::run_task(&local);
@@ -278,11 +278,13 @@ impl Worker<'_> {
     #[inline]
     pub(super) fn resume(&mut self, key: u32) {
         let started = &mut self.tasks[key as usize];
-        let state = started.coroutine.resume();
-        started.suspended = Suspended::take();
-        match state {
-            RawState::Suspended(YIELD) => self.processor.enqueue(key),
-            RawState::Suspended(_) => {}
+        match started.coroutine.resume() {
+            RawState::Suspended(word) => {
+                started.suspended = Suspended::take(word);
+                if word & PARK == 0 {
+                    self.processor.enqueue(key);
+                }
+            }
             RawState::Finished => self.finish(key),
         }
     }
@@ -456,8 +458,12 @@ impl Worker<'_> {
             match sleepers.rise(processor.index) {
                 Risen::Awake => return,
                 Risen::Asked => {
-                    self.read_letters();
-                    if !processor.is_idle() || self.mailbox.is_filled() {
+                    // All of them: the last to answer a question asks the judge, who may be this worker,
+                    // and leaving the sleep over that would end the epoch that the answer is for.
+                    while self.mailbox.is_filled() {
+                        self.read_letters();
+                    }
+                    if !processor.is_idle() {
                         sleepers.cancel_sleep(processor.index);
                         return;
                     }

@@ -1,6 +1,7 @@
 //! Programs that must die in a certain way, or need a process to themselves: each runs in a child.
 
 mod child;
+mod coroutine;
 #[cfg(feature = "runtime")]
 mod net;
 mod overflow;
