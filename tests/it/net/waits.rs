@@ -51,8 +51,7 @@ fn closing_wakes_plain_threads() {
         let reader = scope.spawn(move || (&*theirs).read(&mut [0]));
         let accepter = scope.spawn(move || sockets.accept().map(|_| ()));
         // Nothing tells when a thread waits in the kernel; if it does not yet, the test passes all the same.
-        // real sleep: to give it the time.
-        std::thread::sleep(Duration::from_millis(20));
+        greenloom::sleep(Duration::from_millis(20));
         near.close();
         listener.close();
         (reader.join().unwrap(), accepter.join().unwrap())
