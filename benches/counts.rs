@@ -108,12 +108,12 @@ fn greenlet_switch_pair(times: usize) {
     let echo = Greenlet::new(move |first: usize| {
         let mut n = first;
         while n < times {
-            n = main.switch(n + 1).expect("main lives");
+            n = main.switch(n + 1).expect("main lives").get();
         }
         n
     });
     for n in 0..times {
-        black_box(echo.switch(n).expect("the other one lives"));
+        black_box(echo.switch(n).expect("the other one lives").get::<usize>());
     }
 }
 
@@ -125,7 +125,7 @@ mod runtime {
     use std::time::Duration;
 
     use greenloom::sync::Mutex;
-    use greenloom::{run, spawn, timeout, yield_now};
+    use greenloom::{current, park_timeout, run, spawn, yield_now};
 
     pub(super) fn yield_of_two_tasks(times: usize) {
         run(move || {
@@ -144,11 +144,21 @@ mod runtime {
         });
     }
 
+    /// Two tasks that wake each other; each of their waits arms a timer that is cancelled by the wake.
     pub(super) fn timer_arm_cancel(times: usize) {
         run(move || {
-            for n in 0..times {
-                black_box(timeout(Duration::from_secs(60), || n).expect("in time"));
+            let main = current();
+            let other = spawn(move || {
+                for _ in 0..times / 2 {
+                    main.unpark();
+                    assert!(park_timeout(Duration::from_secs(60)));
+                }
+            });
+            for _ in 0..times / 2 {
+                assert!(park_timeout(Duration::from_secs(60)));
+                other.task().unpark();
             }
+            other.join().expect("a task that only parks");
         });
     }
 
@@ -156,7 +166,7 @@ mod runtime {
         run(move || {
             let sum = Mutex::new(0);
             for n in 0..times {
-                *sum.lock() += n;
+                *sum.lock().expect("nobody panics") += n;
             }
             black_box(sum);
         });

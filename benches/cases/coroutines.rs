@@ -33,14 +33,17 @@ pub(crate) fn greenlet_switch_pair() -> Vec<Figure> {
     let echo = Greenlet::new(move |first: usize| {
         let mut n = first;
         loop {
-            n = main.switch(n + 1).expect("main lives");
+            n = main.switch(n + 1).expect("main lives").get();
         }
     });
     let samples = sample(|| {
         let mut n = 0;
         let ns = ns_each(PAIRS, || {
             for _ in 0..PAIRS {
-                n = echo.switch(black_box(n)).expect("the other one lives");
+                n = echo
+                    .switch(black_box(n))
+                    .expect("the other one lives")
+                    .get();
             }
         });
         assert_eq!(n, PAIRS);

@@ -5,4 +5,6 @@ pub(crate) mod clock;
 #[cfg(feature = "runtime")]
 pub(crate) mod error;
 #[cfg(feature = "runtime")]
+pub(crate) mod firm;
+#[cfg(feature = "runtime")]
 pub(crate) mod primitive;

@@ -5,7 +5,8 @@ use std::fmt;
 
 /// A value on its way between two greenlets, to be taken out as the type that it is.
 ///
-/// A value without a size, such as `()`, takes no memory.
+/// Numbers, `bool`, `char`, `&'static str` and values without a size, such as `()`, take no memory of their
+/// own; others are boxed.
 ///
 /// # Examples
 ///
@@ -16,7 +17,60 @@ use std::fmt;
 /// let value = value.downcast::<String>().unwrap_err();
 /// assert_eq!(value.get::<i32>(), 12);
 /// ```
-pub struct Value(Box<dyn Named>);
+pub struct Value(Inner);
+
+enum Inner {
+    Plain(Plain),
+    Boxed(Box<dyn Named>),
+}
+
+/// Defines the types that travel without a box, and the ways in and out.
+macro_rules! plain {
+    ($($variant:ident($type:ty)),* $(,)?) => {
+        #[derive(Clone, Copy)]
+        enum Plain {
+            $($variant($type)),*
+        }
+
+        impl Plain {
+            /// Takes the value if it is of one of these types. Which one is known when this is compiled.
+            #[inline]
+            fn take<T: Any>(value: &mut Option<T>) -> Option<Plain> {
+                let value: &mut dyn Any = value;
+                $(if let Some(value) = value.downcast_mut::<Option<$type>>() {
+                    return value.take().map(Plain::$variant);
+                })*
+                None
+            }
+
+            #[inline]
+            fn give<T: Any>(self) -> Option<T> {
+                let mut wanted: Option<T> = None;
+                match self {
+                    $(Plain::$variant(value) => {
+                        let wanted: &mut dyn Any = &mut wanted;
+                        if let Some(wanted) = wanted.downcast_mut::<Option<$type>>() {
+                            *wanted = Some(value);
+                        }
+                    })*
+                }
+                wanted
+            }
+
+            fn boxed(self) -> Box<dyn Named> {
+                match self {
+                    $(Plain::$variant(value) => Box::new(value)),*
+                }
+            }
+        }
+    };
+}
+
+plain! {
+    U8(u8), U16(u16), U32(u32), U64(u64), Usize(usize),
+    I8(i8), I16(i16), I32(i32), I64(i64), Isize(isize),
+    F32(f32), F64(f64), Bool(bool), Char(char), Str(&'static str),
+}
 
 /// Any value, with the name of its type for messages.
 trait Named: Any {
@@ -39,7 +93,12 @@ impl Value {
         {
             return wrapped;
         }
-        Value(Box::new(value.expect("taken only when it is a Value")))
+        if let Some(plain) = Plain::take(&mut value) {
+            return Value(Inner::Plain(plain));
+        }
+        Value(Inner::Boxed(Box::new(
+            value.expect("taken only when it is of another type"),
+        )))
     }
 
     /// The value.
@@ -67,29 +126,46 @@ impl Value {
     /// Gives itself back if it is something else.
     #[inline]
     pub fn downcast<T: Any>(self) -> Result<T, Value> {
-        if self.is::<T>() {
-            let inner: Box<dyn Any> = self.0;
-            let value = inner.downcast::<T>().expect("asked the line before");
-            return Ok(*value);
+        match self.0 {
+            Inner::Plain(plain) => match plain.give() {
+                Some(value) => Ok(value),
+                None => into_itself(self),
+            },
+            Inner::Boxed(inner) if (&*inner as &dyn Any).is::<T>() => {
+                let inner: Box<dyn Any> = inner;
+                Ok(*inner.downcast::<T>().expect("asked the line before"))
+            }
+            Inner::Boxed(_) => into_itself(self),
         }
-        into_itself(self)
     }
 
     /// The value as std wraps it.
     pub fn into_any(self) -> Box<dyn Any> {
-        self.0
+        self.into_boxed()
+    }
+
+    fn into_boxed(self) -> Box<dyn Named> {
+        match self.0 {
+            Inner::Plain(plain) => plain.boxed(),
+            Inner::Boxed(inner) => inner,
+        }
     }
 
     /// Whether the value is a `T`.
     #[inline]
     pub fn is<T: Any>(&self) -> bool {
-        let inner: &dyn Any = &*self.0;
-        inner.is::<T>()
+        match &self.0 {
+            Inner::Plain(plain) => plain.give::<T>().is_some(),
+            Inner::Boxed(inner) => (&**inner as &dyn Any).is::<T>(),
+        }
     }
 
     /// The name of the value's type, for messages.
     pub fn type_name(&self) -> &'static str {
-        (*self.0).name()
+        match &self.0 {
+            Inner::Plain(plain) => (*plain.boxed()).name(),
+            Inner::Boxed(inner) => (**inner).name(),
+        }
     }
 }
 

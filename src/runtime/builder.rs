@@ -188,6 +188,11 @@ impl Builder {
                 "a virtual clock needs exactly one worker, not {workers}"
             )));
         }
+        if self.thread_name.contains('\0') {
+            return Err(invalid(
+                "a thread's name cannot hold a zero byte".to_owned(),
+            ));
+        }
         Ok(Config {
             workers,
             stack_size: StackSize::new(self.stack_size)
@@ -256,6 +261,12 @@ fn default_workers() -> io::Result<usize> {
                     format!("GREENLOOM_WORKERS is {text:?}: it must be a number from 1 to 4096");
                 io::Error::new(io::ErrorKind::InvalidInput, text)
             }),
-        Err(_) => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+        Err(std::env::VarError::NotUnicode(_)) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "GREENLOOM_WORKERS is not text: it must be a number from 1 to 4096",
+        )),
+        Err(std::env::VarError::NotPresent) => {
+            Ok(std::thread::available_parallelism().map_or(1, usize::from))
+        }
     }
 }

@@ -20,7 +20,8 @@ impl From<Refused> for SpawnError {
 }
 
 /// Makes a task and queues it: on this thread's worker if that belongs to `shared`, by the injector
-/// otherwise. A refused closure is dropped here.
+/// otherwise. A refused closure is dropped here, and then its farewell said: exactly once, whatever
+/// comes of the launch.
 ///
 /// # Safety
 ///
@@ -36,16 +37,19 @@ where
     F: FnOnce() -> T,
     E: Farewell,
 {
-    shared.admit()?;
+    if let Err(refused) = shared.admit() {
+        return decline(closure, farewell, refused.into());
+    }
     current::with_processor(|processor| {
         let local = processor.filter(|processor| Arc::ptr_eq(&processor.shared, shared));
         if local.is_none() && (spec.pinned || shared.is_stopping()) {
             shared.dismiss();
-            return Err(if spec.pinned {
+            let why = if spec.pinned {
                 SpawnError::NoWorker
             } else {
                 SpawnError::Stopping
-            });
+            };
+            return decline(closure, farewell, why);
         }
         // SAFETY: the caller's promises.
         let (queued, joiner) = unsafe { new_task(TaskId::next(), spec, closure, farewell) };
@@ -62,6 +66,26 @@ where
         }
         Ok(joiner)
     })
+}
+
+#[cold]
+fn decline<F, T, E: Farewell>(
+    closure: F,
+    farewell: E,
+    why: SpawnError,
+) -> Result<Joiner<T>, SpawnError> {
+    /// Says it even if the closure's destructor panics.
+    struct Say<E: Farewell>(E);
+
+    impl<E: Farewell> Drop for Say<E> {
+        fn drop(&mut self) {
+            self.0.say();
+        }
+    }
+
+    let _said_last = Say(farewell);
+    drop(closure);
+    Err(why)
 }
 
 /// [`launch_unchecked`] for closures that may go anywhere.

@@ -4,8 +4,8 @@
 use std::fmt;
 use std::io;
 use std::panic::{Location, resume_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::thread;
 
 use crate::base::clock::Deadline;
@@ -80,11 +80,15 @@ where
 }
 
 /// Said by the main task of `run`, when it has ended: everything else shall end too.
-struct StopAll(Arc<Shared>);
+///
+/// Weak, as the main task may lie in a letter that comes too late to be read, and so in what it refers to.
+struct StopAll(Weak<Shared>);
 
 impl Farewell for StopAll {
     fn say(&self) {
-        self.0.stop();
+        if let Some(shared) = self.0.upgrade() {
+            shared.stop();
+        }
     }
 }
 
@@ -93,6 +97,7 @@ fn spec_of_main(shared: &Shared, place: &'static Location<'static>) -> Spec {
         name: Some(Box::new("main".to_owned())),
         stack_size: shared.config.stack_size,
         place,
+        runtime: shared.id,
         pinned: true,
     }
 }
@@ -125,10 +130,13 @@ where
     // SAFETY: `main` and its value may borrow from the caller, who is here until the worker's loop has
     // returned, and that is after the main task's farewell (the loop ends when nothing is left). The task
     // is pinned and queued on this thread's own worker.
-    let (queued, joiner) = unsafe { new_task(TaskId::next(), spec, main, StopAll(shared.clone())) };
+    let (queued, joiner) =
+        unsafe { new_task(TaskId::next(), spec, main, StopAll(Arc::downgrade(&shared))) };
+    shared.admit_main();
     shared.mains().push(joiner.task.clone());
     let ran = worker::run(own, shared.clone(), Some(queued));
     debug_assert!(ran.is_ok(), "the thread was looked at above");
+    shared.mains().clear();
     shared.stop();
     join_all(threads);
     shared.blocking.shutdown();
@@ -315,6 +323,8 @@ impl<'a> Waiting<'a> {
     fn new(shared: &'a Shared, main: TaskRef) -> Self {
         shared.mains().push(main.clone());
         shared.own_threads.fetch_add(1, Ordering::Relaxed);
+        // The task was given away before it stood in the list, and may have come to a standstill since.
+        shared.look_again();
         Waiting { shared, main }
     }
 }

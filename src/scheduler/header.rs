@@ -51,6 +51,8 @@ pub(crate) struct Spec {
     pub(crate) name: Option<Box<String>>,
     pub(crate) place: &'static Location<'static>,
     pub(crate) stack_size: StackSize,
+    /// The runtime it belongs to, by `Shared::id`: workers of others do not start it.
+    pub(crate) runtime: u32,
     /// Runs only on the worker that made it: its closure need not be `Send`.
     pub(crate) pinned: bool,
 }
@@ -74,6 +76,9 @@ pub(crate) struct Header {
     phase: AtomicU8,
     /// A wake of this task lies in its home's inbox: the next stranger need not send another.
     announced: AtomicBool,
+    /// It has been told of a deadlock and cannot be thrown out of the wait it is in: not to be told again.
+    /// Written by the home worker's thread only.
+    told: AtomicBool,
 }
 
 /// Bits of the fate word. All changes are read-modify-writes, so each change sees every one before it.
@@ -152,6 +157,7 @@ impl Header {
             home: AtomicU64::new(0),
             phase: AtomicU8::new(PHASE_RUNNING),
             announced: AtomicBool::new(false),
+            told: AtomicBool::new(false),
         }
     }
 
@@ -273,7 +279,17 @@ impl Header {
         self.announced.swap(false, Ordering::AcqRel);
     }
 
+    /// Whether a deadlock report would find it unable to unwind, as the last one did.
+    pub(crate) fn is_told(&self) -> bool {
+        // Relaxed: who asks decides between raising and logging, no more.
+        self.told.load(Ordering::Relaxed)
+    }
+
     // From here on: the home worker's thread only.
+
+    pub(crate) fn set_told(&self, is_told: bool) {
+        self.told.store(is_told, Ordering::Relaxed);
+    }
 
     #[inline]
     fn phase(&self) -> u8 {

@@ -1,5 +1,6 @@
 //! The chained panic hook: names the task that panics, and keeps a hook that waits from suspending it.
 
+use std::io::Write;
 use std::panic;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +33,8 @@ pub(crate) fn install(has_note: bool) {
             });
             next(info);
             if let Some(note) = note {
-                eprintln!("{note}");
+                // Not `eprintln!`, which would panic where stderr is closed, and that inside of the hook.
+                let _ = writeln!(std::io::stderr(), "{note}");
             }
             current::with_local(|local| {
                 if let Some(local) = local {

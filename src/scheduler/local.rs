@@ -2,9 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::{Location, resume_unwind};
+use std::sync::Arc;
 
 use crate::base::clock::{Deadline, Nanos};
 use crate::coroutine::ambient::{self, Chain};
+use crate::driver::timers::TimerKey;
 
 use super::cancel::{Scopes, Target, Unwind};
 use super::current::{self, BaseYielder};
@@ -35,10 +37,14 @@ pub(crate) struct Local {
     io_budget: Cell<u32>,
     /// What the worker wants of this task at its next resumption, other than to go on.
     order: Cell<Option<Order>>,
+    /// A deadlock report that came in a firm wait.
+    report: Cell<Option<Arc<str>>>,
     /// Depth of `no_park`.
     no_park: Cell<u32>,
     /// Cancellations thrown and not yet arrived at their target.
     throws: Cell<u32>,
+    /// Depth of `enter_cleanup`.
+    cleanups: Cell<u32>,
     scopes: RefCell<Scopes>,
 }
 
@@ -54,6 +60,8 @@ const UNWINDING: u32 = 8;
 /// The last unwinding we know of was a cancellation. Stays set when the task swallows that one, until it is
 /// seen not to unwind: a panic right after may be taken for a cancellation, and poisons nothing.
 const CANCELLATION: u32 = 16;
+/// `order` is set.
+const ORDERED: u32 = 32;
 
 impl Local {
     #[inline]
@@ -64,8 +72,10 @@ impl Local {
             alerts: Cell::new(0),
             io_budget: Cell::new(IO_BUDGET),
             order: Cell::new(None),
+            report: Cell::new(None),
             no_park: Cell::new(0),
             throws: Cell::new(0),
+            cleanups: Cell::new(0),
             scopes: RefCell::new(Scopes::new()),
         }
     }
@@ -81,7 +91,7 @@ impl Local {
     }
 
     /// Suspends until a wake or the deadline; unwinds when a cancellation is due before or after.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn park(
         &self,
         processor: &Processor,
@@ -99,10 +109,14 @@ impl Local {
             self.suspend_parked(processor, wait, place);
             false
         } else {
-            // Nothing between the insertion and the removal unwinds.
-            let timer = processor.arm(deadline, self.task.key());
+            // The guard is for a deadlock report, which unwinds: a timer that was left behind would
+            // wake whoever has this task's key next.
+            let armed = Armed {
+                processor,
+                timer: processor.arm(deadline, self.task.key()),
+            };
             self.suspend_parked(processor, wait, place);
-            !processor.disarm(timer)
+            armed.disarm()
         };
         self.deliver(processor);
         // A scope's deadline that was shielded meanwhile, or thrown away by unwinding, is no time-out of
@@ -115,13 +129,14 @@ impl Local {
     }
 
     /// Lets the others run, then goes on. A cancellation that comes meanwhile is for the next wait.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn yield_now(&self, processor: &Processor) {
         self.check_may_park("task.yield");
         self.deliver(processor);
         self.suspend(processor, YIELD);
     }
 
+    #[inline(always)]
     fn suspend_parked(
         &self,
         processor: &Processor,
@@ -129,39 +144,90 @@ impl Local {
         place: &'static Location<'static>,
     ) {
         let since = processor.tick();
-        loop {
-            self.suspend(processor, PARK);
-            self.task.enter_if_ready();
-            match self.order.take() {
-                None => return,
-                Some(order) => self.obey(order, wait, place, since),
-            }
+        self.suspend(processor, PARK);
+        self.task.enter_if_ready();
+        if self.has(ORDERED) {
+            self.obey_all(processor, wait, place, since);
         }
     }
 
-    /// Still parked, on this task's own stack: the one place that may look at what it waits for.
+    /// The worker wants something of this task, perhaps several times, before it goes on.
     #[cold]
-    fn obey(&self, order: Order, wait: &Wait<'_>, place: &'static Location<'static>, since: Nanos) {
+    fn obey_all(
+        &self,
+        processor: &Processor,
+        wait: &Wait<'_>,
+        place: &'static Location<'static>,
+        since: Nanos,
+    ) {
+        while let Some(order) = self.order.take() {
+            self.set(ORDERED, false);
+            if self.obey(processor, order, wait, place, since) {
+                return;
+            }
+            self.suspend(processor, PARK);
+            self.task.enter_if_ready();
+        }
+    }
+
+    /// Still parked, on this task's own stack: the one place that may look at what it waits for. True
+    /// when the wait is over.
+    #[cold]
+    fn obey(
+        &self,
+        processor: &Processor,
+        order: Order,
+        wait: &Wait<'_>,
+        place: &'static Location<'static>,
+        since: Nanos,
+    ) -> bool {
         match order {
             Order::Describe(rows) => rows.push(Row::new(&self.task, wait, place, since)),
+            Order::Deadlock(_) if self.is_unwinding(processor) || self.cleanups.get() != 0 => {
+                // A panic out of a destructor would abort. It stays parked; the report will be logged.
+                self.task.set_told(true);
+            }
+            Order::Deadlock(report) if wait.is_firm => {
+                self.task.set_told(true);
+                self.report.set(Some(report));
+                self.task.enter();
+                return true;
+            }
             Order::Deadlock(report) => {
                 self.task.enter();
                 panic!("{report}");
             }
         }
+        false
     }
 
-    #[inline]
+    /// The deadlock report that came while this task was in a firm wait. It is told of no other before
+    /// [`listen`](Self::listen).
+    pub(crate) fn take_report(&self) -> Option<Arc<str>> {
+        self.report.take()
+    }
+
+    /// The firm wait is over.
+    pub(crate) fn listen(&self) {
+        self.task.set_told(false);
+    }
+
+    #[inline(always)]
     fn suspend(&self, processor: &Processor, word: usize) {
-        if self.is_unwinding(processor) {
-            return self.suspend_unwinding(processor, word);
+        if std::thread::panicking() {
+            return self.suspend_amid_panic(processor, word);
         }
+        self.forget_unwinding();
         self.switch_out(word);
     }
 
     /// Off this task's stack, and back when the worker resumes it. What the thread knows of the running
     /// task is put back by the task itself, from its own stack, which no worker needs to remember.
-    #[inline]
+    ///
+    /// Always inlined, up to `task::yield_now` in the user's loop: the processor predicts where a `ret`
+    /// goes by the calls before it, and those were the worker's. Each function that returns between this
+    /// switch and the task's own code costs two wrong guesses, some 10 ns.
+    #[inline(always)]
     fn switch_out(&self, how: usize) {
         let chain = ambient::exchange(Chain::EMPTY);
         let frame = (&raw const chain).addr();
@@ -171,13 +237,19 @@ impl Local {
         self.io_budget.set(IO_BUDGET);
     }
 
-    /// `thread::panicking()` is true for every task of the thread while this one waits in a destructor.
+    /// `thread::panicking()` is true for every task of the thread while one of them waits in a destructor.
     #[cold]
-    fn suspend_unwinding(&self, processor: &Processor, word: usize) {
-        self.set(UNWINDING, true);
-        processor.mid_unwind.set(processor.mid_unwind.get() + 1);
+    fn suspend_amid_panic(&self, processor: &Processor, word: usize) {
+        let is_unwinding = self.is_unwinding(processor);
+        if is_unwinding && self.is_in_doubt(processor) {
+            // What is due to it is not delivered. It shall look again when there is no doubt any more.
+            processor.doubt(&self.task);
+        }
+        let count = u32::from(is_unwinding || self.cleanups.get() != 0);
+        self.set(UNWINDING, is_unwinding);
+        processor.mid_unwind.set(processor.mid_unwind.get() + count);
         self.switch_out(word);
-        processor.mid_unwind.set(processor.mid_unwind.get() - 1);
+        processor.mid_unwind.set(processor.mid_unwind.get() - count);
     }
 
     /// Throws the outermost cancellation that is due.
@@ -243,7 +315,8 @@ impl Local {
         }
     }
 
-    /// A cancellation has come to the scope that it was bound for.
+    /// A cancellation has come to the scope that it was bound for, or code inside has swallowed it; and
+    /// nothing is due further out.
     pub(crate) fn arrived(&self) {
         self.throws.set(0);
     }
@@ -258,14 +331,43 @@ impl Local {
     /// own note, which errs towards `true`, otherwise.
     #[inline]
     pub(crate) fn is_unwinding(&self, processor: &Processor) -> bool {
-        if processor.mid_unwind.get() != 0 {
-            return self.has(UNWINDING);
+        if !std::thread::panicking() {
+            // Nobody on this thread is, whatever the note says.
+            self.forget_unwinding();
+            return false;
         }
-        let is_panicking = std::thread::panicking();
-        if !is_panicking && self.has(UNWINDING) {
+        !self.is_in_doubt(processor) || self.has(UNWINDING)
+    }
+
+    #[inline]
+    fn forget_unwinding(&self) {
+        if self.has(UNWINDING) {
             self.set(UNWINDING | CANCELLATION, false);
         }
-        is_panicking
+    }
+
+    /// Whether `thread::panicking()` may speak of a neighbour, or of a destructor around this code.
+    fn is_in_doubt(&self, processor: &Processor) -> bool {
+        processor.mid_unwind.get() != 0 || self.cleanups.get() != 0
+    }
+
+    /// Code in a destructor that runs while the task unwinds begins a stretch of its own, in which it may be
+    /// thrown out of waits as long as that is caught before the destructor is left.
+    /// Returns what `leave_cleanup` puts back.
+    pub(crate) fn enter_cleanup(&self) -> u32 {
+        self.cleanups.set(self.cleanups.get() + 1);
+        let before = self.alerts.get() & (UNWINDING | CANCELLATION);
+        self.set(UNWINDING | CANCELLATION, false);
+        // What is due to the code outside cannot be delivered past the destructor.
+        self.push_shield();
+        before
+    }
+
+    pub(crate) fn leave_cleanup(&self, before: u32) {
+        self.pop_scope();
+        self.cleanups.set(self.cleanups.get() - 1);
+        self.set(UNWINDING | CANCELLATION, false);
+        self.set(before | UNWINDING, true);
     }
 
     /// Whether and why this task is unwinding.
@@ -279,8 +381,8 @@ impl Local {
 
     pub(crate) fn set_in_hook(&self, is_in_hook: bool) {
         self.set(IN_HOOK, is_in_hook);
+        // CANCELLATION stays: this panic may end inside of a destructor that the cancellation runs.
         self.set(UNWINDING, true);
-        self.set(CANCELLATION, false);
     }
 
     #[inline]
@@ -288,8 +390,10 @@ impl Local {
         self.has(IN_HOOK)
     }
 
+    /// Panics where no wait is allowed.
     #[inline]
-    fn check_may_park(&self, reason: &str) {
+    #[track_caller]
+    pub(crate) fn check_may_park(&self, reason: &str) {
         assert!(
             !self.has(NO_PARK),
             "a wait ({reason}) inside no_park: code on this thread relies on scopes that nest, so no other \
@@ -342,6 +446,7 @@ impl Local {
     }
 
     pub(crate) fn order(&self, order: Order) {
+        self.set(ORDERED, true);
         self.order.set(Some(order));
     }
 
@@ -350,6 +455,29 @@ impl Local {
     pub(crate) fn spend(&self) -> bool {
         let left = self.io_budget.get();
         self.io_budget.set(left.saturating_sub(1));
-        left == 0
+        // Nothing waits here, so `no_park` has no cause to complain.
+        left == 0 && !self.has(NO_PARK)
+    }
+}
+
+/// A timer of a task that is parked.
+struct Armed<'a> {
+    processor: &'a Processor,
+    timer: TimerKey,
+}
+
+impl Armed<'_> {
+    /// True when the timer has fired.
+    #[inline]
+    fn disarm(self) -> bool {
+        let has_fired = !self.processor.disarm(self.timer);
+        std::mem::forget(self);
+        has_fired
+    }
+}
+
+impl Drop for Armed<'_> {
+    fn drop(&mut self) {
+        let _has_not_fired = self.processor.disarm(self.timer);
     }
 }

@@ -14,6 +14,7 @@ use crate::base::clock::Deadline;
 use super::cancel::Unwind;
 use super::current;
 use super::header::{Fate, Spec, TaskId};
+use super::local::Local;
 use super::park::{self, Wait, Wake};
 use super::task::{Body, TaskRef};
 use super::wake;
@@ -79,29 +80,50 @@ impl<T> Seat<T> {
         } else if before.is_detached() {
             // SAFETY: the handle was gone before COMPLETE: nobody else will look.
             let outcome = unsafe { (*self.outcome.get()).take() };
-            report_unjoined(task, outcome.as_ref());
+            caught(|| report_unjoined(task, outcome.as_ref()));
             drop_caught(task, outcome);
         } else if before.is_joining() {
             // SAFETY: JOINING was set when COMPLETE came: the waker is ours.
             if let Some(waker) = unsafe { (*self.waker.get()).take() } {
                 match TaskRef::of_waker(&waker) {
                     Some(joiner) => wake::wake_next(&joiner),
-                    None => waker.wake_by_ref(),
+                    // Somebody's code, which may do anything.
+                    None => {
+                        caught(|| waker.wake());
+                    }
                 }
             }
         }
     }
 }
 
-/// A user's destructor may panic; that is the end of the value, not of the worker.
+/// Runs somebody else's code (a destructor, a waker, a logger): its panic, which the hook has printed, ends
+/// there and not in the worker's loop. True if there was one.
+pub(super) fn caught(f: impl FnOnce()) -> bool {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(f)) else {
+        return false;
+    };
+    current::with_local(|local| local.map(|local| local.caught(false)));
+    let is_panic = !payload.is::<Unwind>();
+    // It may be of a type whose own drop panics.
+    std::mem::forget(payload);
+    is_panic
+}
+
+/// A user's destructor may panic; that is the end of the value, not of the worker. It may wait as well: a
+/// cancellation has done its work by then and does not disturb it.
 fn drop_caught<V>(task: &TaskRef, value: V) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        log::error!(
-            "{:?}: a destructor panicked while its outcome was dropped",
-            **task
-        );
-        // The payload may be of a type whose own drop panics.
-        std::mem::forget(payload);
+    if !std::mem::needs_drop::<V>() {
+        return;
+    }
+    let is_shielded = task.fate().is_cancelled()
+        && current::with_local(|local| local.map(Local::push_shield).is_some());
+    let has_panicked = caught(|| drop(value));
+    if is_shielded {
+        current::with_local(|local| local.map(Local::pop_scope));
+    }
+    if has_panicked {
+        caught(|| log::error!("{:?}: a destructor panicked after its end", **task));
     }
 }
 
@@ -157,6 +179,8 @@ unsafe impl<F: FnOnce() -> T, T, E: Farewell> Body for Packet<F, T, E> {
                 classify(payload)
             })
         };
+        // Before its joiner can know of the end, and spawn another in its place.
+        current::with_processor(|processor| processor.map(|processor| processor.shared.dismiss()));
         // SAFETY: this is the claimer, and `run` is called once.
         unsafe { self.seat.conclude(task, outcome) };
         self.farewell.say();
@@ -249,6 +273,11 @@ impl<T> Joiner<T> {
         unsafe { self.seat.as_ref() }
     }
 
+    /// Whether the caller is the task itself.
+    pub(crate) fn is_own(&self) -> bool {
+        current::with_local(|local| local.is_some_and(|local| local.task.same(&self.task)))
+    }
+
     /// Whether the outcome is there.
     #[inline]
     pub(crate) fn is_complete(&self) -> bool {
@@ -269,7 +298,8 @@ impl<T> Joiner<T> {
     #[track_caller]
     #[inline]
     pub(crate) fn wait(&mut self, deadline: Deadline) -> bool {
-        if self.is_complete() {
+        // A waker that an earlier poll has left is for nobody now.
+        if self.is_complete() || self.retract() {
             return true;
         }
         self.hand_over();
@@ -344,6 +374,7 @@ impl<T> Joiner<T> {
         current::with_task(|here| {
             if let Some((processor, local)) = here
                 && !local.is_in_hook()
+                && self.task.spec.runtime == processor.shared.id
                 && processor.can_hand_over()
                 && let Some(task) = current::claim(&self.task)
             {
@@ -403,7 +434,7 @@ impl<'a, T> Neighbour<'a, T> {
     }
 
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     fn wait(self, joined: &TaskRef, wait: &Wait<'_>) -> bool {
         loop {
             let woken = park::park(wait);

@@ -22,6 +22,8 @@ pub(crate) struct Wait<'a> {
     pub(crate) reason: &'static str,
     pub(crate) object: Option<&'a dyn Describe>,
     pub(crate) deadline: Deadline,
+    /// Nothing unwinds it: a deadlock report is kept until it is asked for.
+    pub(crate) is_firm: bool,
 }
 
 impl<'a> Wait<'a> {
@@ -30,7 +32,15 @@ impl<'a> Wait<'a> {
             reason,
             object: None,
             deadline: Deadline::NEVER,
+            is_firm: false,
         }
+    }
+
+    /// For a wait that must be over before the caller's frames may go: of what would unwind it, the
+    /// caller shields cancellations, and takes the deadlock report from `Local::take_report` itself.
+    pub(crate) fn firm(mut self) -> Self {
+        self.is_firm = true;
+        self
     }
 
     pub(crate) fn on(mut self, object: &'a dyn Describe) -> Self {
@@ -61,13 +71,21 @@ pub(crate) enum Wake {
 ///
 /// Unwinds when the task is cancelled: undo the publishing in a guard.
 #[track_caller]
-#[inline]
+#[inline(always)]
 pub(crate) fn park(wait: &Wait<'_>) -> Wake {
-    let place = Location::caller();
-    current::with_task(|task| match task {
-        Some((processor, local)) if !local.is_in_hook() => local.park(processor, wait, place),
-        _ => thread::park(wait.deadline),
-    })
+    match current::park_here(wait, Location::caller()) {
+        Some(wake) => wake,
+        None => park_thread(wait),
+    }
+}
+
+#[cold]
+fn park_thread(wait: &Wait<'_>) -> Wake {
+    // In a panic hook, where the task must not be suspended, and nobody knows this thread's waker.
+    if current::with_local(|local| local.is_some()) {
+        return thread::nap(wait.deadline);
+    }
+    thread::park(wait.deadline)
 }
 
 /// The waker of the running task, or of this thread where no task runs.
@@ -80,12 +98,11 @@ pub(crate) fn current_waker() -> Waker {
 }
 
 /// Lets the other ready tasks of the worker run; lets the OS choose on a plain thread.
-#[inline]
+#[inline(always)]
 pub(crate) fn yield_now() {
-    current::with_task(|task| match task {
-        Some((processor, local)) if !local.is_in_hook() => local.yield_now(processor),
-        _ => std::thread::yield_now(),
-    });
+    if !current::yield_here() {
+        std::thread::yield_now();
+    }
 }
 
 /// For operations that succeed without waiting: yields once in a while, so that a chatty socket or a

@@ -56,6 +56,8 @@ pub(crate) struct Processor {
     dead: Cell<usize>,
     /// How many tasks of this worker are suspended in the midst of their unwinding.
     pub(crate) mid_unwind: Cell<u32>,
+    /// Tasks that parked while nobody could tell whether they unwind, or a neighbour.
+    doubtful: RefCell<Vec<TaskRef>>,
 }
 
 impl std::fmt::Debug for Processor {
@@ -97,6 +99,7 @@ impl Processor {
             // A loop that is entered while its thread unwinds would otherwise take every task for
             // unwinding.
             mid_unwind: Cell::new(u32::from(std::thread::panicking())),
+            doubtful: RefCell::default(),
         }
     }
 
@@ -252,6 +255,24 @@ impl Processor {
     /// Whether anything here may run.
     pub(crate) fn is_idle(&self) -> bool {
         self.ready.is_empty() && self.is_in_line() && self.fresh.is_empty()
+    }
+
+    /// The task wants to be woken when nothing on this thread unwinds any more.
+    pub(crate) fn doubt(&self, task: &TaskRef) {
+        let mut doubtful = self.doubtful.borrow_mut();
+        if !doubtful.iter().any(|other| other.same(task)) {
+            doubtful.push(task.clone());
+        }
+    }
+
+    /// Called between resumptions.
+    #[inline]
+    pub(crate) fn resolve_doubts(&self) {
+        if !self.doubtful.borrow().is_empty() && !std::thread::panicking() {
+            for task in self.doubtful.take() {
+                self.wake(&task);
+            }
+        }
     }
 
     #[inline]

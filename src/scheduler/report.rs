@@ -1,6 +1,7 @@
 //! The deadlock report: who waits, for what, since when, and where in the source.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::Location;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -92,6 +93,19 @@ impl Collector {
         let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
         *awaited -= 1;
         *awaited == 0
+    }
+
+    /// Stands for who waits where; 0 if nobody does.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sum = 0;
+        for row in rows.iter() {
+            let mut hasher = DefaultHasher::new();
+            (row.id, row.reason, row.place).hash(&mut hasher);
+            // A sum, as the rows come in any order.
+            sum = hasher.finish().wrapping_add(sum);
+        }
+        sum
     }
 
     /// The report as text.

@@ -1,7 +1,7 @@
 //! All that the workers of one runtime share: the injector, each other's mailboxes and queues, the pool.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::driver::blocking_pool::BlockingPool;
@@ -15,6 +15,9 @@ use super::task::TaskRef;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// Tells runtimes apart. A number that comes again after four thousand million others does no harm: the
+    /// tasks of a runtime that is gone have all been claimed.
+    pub(crate) id: u32,
     pub(crate) config: Config,
     pub(crate) sleepers: Arc<Sleepers>,
     pub(crate) mailboxes: Box<[Arc<Mailbox>]>,
@@ -30,6 +33,8 @@ pub(crate) struct Shared {
     /// Threads that are ours: workers, and threads that wait in `run` or `block_on`.
     pub(crate) own_threads: AtomicUsize,
     is_stopping: AtomicBool,
+    /// Of the deadlock report that was logged last; 0 before there was one, and that of an empty one.
+    last_report: AtomicU64,
 }
 
 /// Tasks from outside that any worker may start.
@@ -55,7 +60,10 @@ impl Shared {
         stealers: Box<[Stealer<TaskRef>]>,
         blocking: BlockingPool,
     ) -> Self {
+        // Relaxed: only distinctness matters.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
         Shared {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             config,
             sleepers,
             mailboxes,
@@ -67,6 +75,7 @@ impl Shared {
             mains: Mutex::default(),
             own_threads: AtomicUsize::new(0),
             is_stopping: AtomicBool::new(false),
+            last_report: AtomicU64::new(0),
         }
     }
 
@@ -88,6 +97,13 @@ impl Shared {
         {
             Ok(_) => Ok(()),
             Err(_) => Err(Refused::Full { limit }),
+        }
+    }
+
+    /// Counts the main task of `run`, for which there is always room.
+    pub(crate) fn admit_main(&self) {
+        if self.config.task_limit.is_some() {
+            self.live.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -187,6 +203,11 @@ impl Shared {
         self.mains.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a report with this fingerprint is other than the last one.
+    pub(crate) fn is_news(&self, fingerprint: u64) -> bool {
+        fingerprint != 0 && self.last_report.swap(fingerprint, Ordering::Relaxed) != fingerprint
+    }
+
     /// Whether a thread may be there that could wake a task and is unknown to us.
     pub(crate) fn has_foreign_threads(&self) -> bool {
         if self.config.is_closed_world {
@@ -195,6 +216,13 @@ impl Shared {
         let ours = self.own_threads.load(Ordering::Relaxed) + self.blocking.threads();
         // Not knowing counts as yes.
         crate::sys::cpu::thread_count().is_none_or(|all| all > ours)
+    }
+
+    /// Has a standstill judged anew, if there is one.
+    pub(crate) fn look_again(&self) {
+        if let Some(worker) = self.sleepers.look_again() {
+            self.mailboxes[worker].unpark();
+        }
     }
 
     /// Something runs outside that will wake a worker at its end.
@@ -206,6 +234,9 @@ impl Shared {
     pub(crate) fn outside_ended(&self) {
         if let Some(worker) = self.sleepers.outside_ended() {
             self.mailboxes[worker].unpark();
+        } else if self.config.clock.is_virtual() && self.sleepers.wake(0) {
+            // The one worker sleeps although it has timers: the clock had to wait for this.
+            self.mailboxes[0].unpark();
         }
     }
 }

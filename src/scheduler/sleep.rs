@@ -428,6 +428,12 @@ impl Sleepers {
         if self.outside.fetch_sub(1, Ordering::AcqRel) > 1 {
             return None;
         }
+        self.look_again()
+    }
+
+    /// What the judgement depends on has changed from outside. `Some(worker)`: all sleep and nothing can
+    /// wake them; write that worker's eventfd, so that it judges anew.
+    pub(crate) fn look_again(&self) -> Option<usize> {
         let mut book = lock(&self.book);
         if !self.all_hopeless(&book) {
             return None;

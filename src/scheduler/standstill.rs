@@ -39,7 +39,10 @@ impl Worker<'_> {
         let grace = Deadline::after(Clock::real().now(), shared.config.grace);
         match shared.config.on_deadlock {
             OnDeadlock::Ignore => Verdict::Wait,
-            _ if !has_waiting_main && self.tasks.is_empty() => Verdict::Wait,
+            // The other workers' tables are theirs: with several, the report tells whether anybody waits.
+            _ if !has_waiting_main && self.tasks.is_empty() && shared.config.workers == 1 => {
+                Verdict::Wait
+            }
             OnDeadlock::Raise if has_waiting_main && !shared.has_foreign_threads() => {
                 self.ask_all(epoch);
                 Verdict::Wait
@@ -87,14 +90,18 @@ impl Worker<'_> {
     pub(super) fn settle(&mut self, collector: &Arc<Collector>) {
         let shared = self.processor.shared.clone();
         let report: Arc<str> = collector.render(self.processor.clock.now()).into();
-        let mains = shared.mains().clone();
+        let mut mains = shared.mains().clone();
+        mains.retain(|main| main.home() != 0 && !main.is_told());
         let may_raise = shared.config.on_deadlock == OnDeadlock::Raise
             && !self.is_stopping
             && !mains.is_empty()
             && !shared.has_foreign_threads();
         if !may_raise {
-            if shared.sleepers.is_still(collector.epoch) {
-                log::error!("{report}");
+            // Once: a program that is woken from outside now and then, and waits as before in between,
+            // has been reported.
+            if shared.sleepers.is_still(collector.epoch) && shared.is_news(collector.fingerprint())
+            {
+                super::packet::caught(|| log::error!("{report}"));
             }
             return;
         }

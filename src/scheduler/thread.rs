@@ -48,6 +48,16 @@ fn remaining(deadline: Deadline) -> Option<Duration> {
     deadline.remaining(Clock::real().now())
 }
 
+/// As `park`, but looks again every so often: in a panic hook, what wakes the task does not reach the thread.
+#[cold]
+pub(crate) fn nap(deadline: Deadline) -> Wake {
+    let soon = Deadline::after(Clock::real().now(), NAP);
+    match park(deadline.min(soon)) {
+        Wake::TimedOut if soon < deadline => Wake::Woken,
+        wake => wake,
+    }
+}
+
 /// Blocks this thread until its waker is used or the deadline, which is by the real clock, has passed.
 pub(crate) fn park(deadline: Deadline) -> Wake {
     let Some(parker) = parker() else {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::base::clock::Deadline;
+use crate::base::clock::{Deadline, real_now};
+use crate::base::firm::Firm;
 use crate::coroutine::ambient::{self, Chain};
 use crate::coroutine::raw::{RawCoroutine, RawState};
 use crate::driver::reactor::Reactor;
@@ -120,7 +121,10 @@ pub(crate) fn run(
         is_stopping: false,
         chain_began: None,
     };
+    // Tasks on this thread are borrowed from by tasks on others, and borrow from the caller of `run`.
+    let firm = Firm::begin("a worker's loop");
     while worker.turn() {}
+    firm.end();
     shared.own_threads.fetch_sub(1, Ordering::Relaxed);
     ambient::exchange(outer);
     Ok(())
@@ -134,10 +138,14 @@ impl Worker<'_> {
     /// One round; false when the worker has stopped and nothing of it is left.
     fn turn(&mut self) -> bool {
         let is_busy = self.run_ready();
+        self.processor.resolve_doubts();
         self.read_letters();
         self.fire_timers();
         if self.processor.shared.has_injected() {
             self.take_injected();
+        }
+        if !self.stackless.is_empty() {
+            self.start_stackless();
         }
         if is_busy || !self.processor.is_idle() {
             self.stop_search();
@@ -295,9 +303,17 @@ impl Worker<'_> {
         if let Some(stack) = started.coroutine.into_stack() {
             self.stacks.release(stack);
         }
-        self.processor.shared.dismiss();
-        if let Some((task, _)) = self.stackless.pop_front() {
-            self.start(task);
+    }
+
+    /// A stack may have come free for those that got none. Not done where it comes free, lest as many
+    /// tasks as wait end inside of each other.
+    fn start_stackless(&mut self) {
+        while let Some((task, _)) = self.stackless.pop_front() {
+            match self.stacks.acquire(task.spec.stack_size) {
+                Ok(stack) => self.start_on(stack, task),
+                Err(error) if self.tasks.is_empty() => self.refuse(task, error),
+                Err(error) => return self.stackless.push_front((task, error)),
+            }
         }
     }
 
@@ -418,7 +434,11 @@ impl Worker<'_> {
             return;
         }
         shared.sleepers.prepare_sleep(processor.index);
-        if self.mailbox.is_filled() || shared.has_injected() || self.could_steal() {
+        if self.mailbox.is_filled()
+            || shared.has_injected()
+            || self.could_steal()
+            || self.could_advance()
+        {
             shared.sleepers.cancel_sleep(processor.index);
             return;
         }
@@ -447,7 +467,9 @@ impl Worker<'_> {
         let sleepers = &processor.shared.sleepers;
         loop {
             self.poll(limit);
+            // A poll may end early; then the worker rises, and the time of grace begins anew.
             if let Some(epoch) = alert.take()
+                && limit.is_due(real_now())
                 && processor.is_idle()
                 && sleepers.is_still(epoch)
             {
@@ -456,7 +478,15 @@ impl Worker<'_> {
                 continue;
             }
             match sleepers.rise(processor.index) {
-                Risen::Awake => return,
+                Risen::Awake => {
+                    // What parks from now on says so in reports; the clock is read once a sleep for it.
+                    processor.set_tick(processor.clock.now());
+                    if !processor.is_idle() {
+                        // The poll itself has woken tasks, and they run before this worker looks around.
+                        self.stop_search();
+                    }
+                    return;
+                }
                 Risen::Asked => {
                     // All of them: the last to answer a question asks the judge, who may be this worker,
                     // and leaving the sleep over that would end the epoch that the answer is for.
@@ -499,6 +529,15 @@ impl Worker<'_> {
         }
         self.processor.clock.advance_to(deadline);
         true
+    }
+
+    /// Under a virtual clock: whether what was outside has ended since `advance` saw it. `outside_ended`
+    /// wakes a worker that is asleep; this is the look of one that was about to be.
+    fn could_advance(&self) -> bool {
+        let processor = self.processor;
+        processor.clock.is_virtual()
+            && processor.has_timers()
+            && !processor.shared.sleepers.has_outside()
     }
 
     fn could_steal(&self) -> bool {

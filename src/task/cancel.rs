@@ -110,10 +110,11 @@ pub(crate) fn until<T>(deadline: Deadline, f: impl FnOnce() -> T) -> Result<T, E
     let _pin = ambient::forbid_suspend("timeout");
     let entered = current::with_task(|task| {
         task.map(|(processor, local)| {
-            (local.is_unwinding(processor), local.push_deadline(deadline))
+            let cleanup = local.is_unwinding(processor).then(|| local.enter_cleanup());
+            (cleanup, local.push_deadline(deadline))
         })
     });
-    let Some((was_unwinding, id)) = entered else {
+    let Some((cleanup, id)) = entered else {
         // A plain thread has nothing to unwind it with: the caller's waits go on to their end.
         return Ok(f());
     };
@@ -121,11 +122,18 @@ pub(crate) fn until<T>(deadline: Deadline, f: impl FnOnce() -> T) -> Result<T, E
     let due = current::with_task(|task| {
         task.and_then(|(processor, local)| {
             local.pop_scope();
-            if result.is_err() {
-                local.caught(was_unwinding);
+            if let Some(before) = cleanup {
+                local.leave_cleanup(before);
+            } else if result.is_err() {
+                local.caught(false);
             }
             // What is due further out, now that this scope is gone.
-            local.due(processor)
+            let due = local.due(processor);
+            if due.is_none() {
+                // So all that was thrown was meant for this scope, or for one inside of it.
+                local.arrived();
+            }
+            due
         })
     });
     let payload = match result {
@@ -139,10 +147,7 @@ pub(crate) fn until<T>(deadline: Deadline, f: impl FnOnce() -> T) -> Result<T, E
             .is_some_and(|unwind| unwind.target == Target::Scope(id));
         match due {
             Some(target) if is_ours => local.rethrow(Box::new(Unwind { target })),
-            _ if is_ours => {
-                local.arrived();
-                Err(Expired)
-            }
+            _ if is_ours => Err(Expired),
             _ => local.rethrow(payload),
         }
     })

@@ -11,7 +11,7 @@ use std::{error, fmt, io};
 use crate::base::clock::Deadline;
 use crate::scheduler::header::TaskId;
 use crate::scheduler::packet::{Fault, Joiner, panic_text};
-use crate::scheduler::{current, park};
+use crate::scheduler::park;
 
 use super::this::Task;
 
@@ -118,10 +118,6 @@ impl<T> JoinHandle<T> {
         JoinHandle { joiner }
     }
 
-    fn is_own(&self) -> bool {
-        current::with_local(|local| local.is_some_and(|local| local.task.same(&self.joiner.task)))
-    }
-
     fn take(&mut self) -> Result<T, JoinError> {
         let outcome = self
             .joiner
@@ -156,7 +152,7 @@ impl<T> JoinHandle<T> {
     #[track_caller]
     #[inline]
     pub fn join(mut self) -> Result<T, JoinError> {
-        if self.is_own() {
+        if self.joiner.is_own() {
             return Err(JoinError::Itself);
         }
         self.joiner.wait(Deadline::NEVER);
@@ -182,7 +178,7 @@ impl<T> JoinHandle<T> {
     /// ```
     #[track_caller]
     pub fn join_timeout(mut self, timeout: Duration) -> Result<Result<T, JoinError>, Self> {
-        if self.is_own() {
+        if self.joiner.is_own() {
             return Ok(Err(JoinError::Itself));
         }
         if self.joiner.wait(park::deadline(timeout)) {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::base::clock::Deadline;
+use crate::base::firm::Firm;
 use crate::coroutine::ambient;
 use crate::runtime::{global, launch_unchecked};
 use crate::scheduler::cancel::Unwind;
@@ -52,13 +53,45 @@ struct State {
 #[derive(Debug, Default)]
 struct Inner {
     /// Children that have not said farewell: the scope may not be left while there is one.
-    children: Slab<Option<TaskRef>>,
+    children: Slab<Child>,
+    /// How many children there have been.
+    born: u64,
     /// The parent, while it waits for them.
     parent: Option<Waker>,
     /// Children are cancelled as they come.
     is_cancelled: bool,
     /// Panics of children that no join has returned: if one is left, the scope itself panics, as in std.
     unjoined_panics: usize,
+}
+
+#[derive(Debug)]
+struct Child {
+    /// Tells it from others that have had its place before, or have it after.
+    number: u64,
+    /// `None` in the moment between its birth and its launch.
+    task: Option<TaskRef>,
+}
+
+impl Inner {
+    /// Makes a place for a child that is about to be launched; returns the place and its number.
+    fn bear(&mut self) -> (usize, u64) {
+        self.born += 1;
+        let child = Child {
+            number: self.born,
+            task: None,
+        };
+        (self.children.insert(child), self.born)
+    }
+
+    /// The child has been launched. True when it must be cancelled: the scope was, and perhaps in between.
+    fn enlist(&mut self, key: usize, number: u64, task: &TaskRef) -> bool {
+        match self.children.get_mut(key) {
+            Some(child) if child.number == number => child.task = Some(task.clone()),
+            // It has ended already.
+            _ => return false,
+        }
+        self.is_cancelled
+    }
 }
 
 impl State {
@@ -73,7 +106,7 @@ impl State {
             inner
                 .children
                 .iter()
-                .filter_map(|(_, child)| child.clone())
+                .filter_map(|(_, child)| child.task.clone())
                 .collect()
         };
         for child in &children {
@@ -166,6 +199,8 @@ where
         scope: PhantomData,
         env: PhantomData,
     };
+    // Said before there are children: the wait for them must not be what panics.
+    current::with_local(|local| local.map(|local| local.check_may_park("task.scope")));
     // A generator must not be suspended inside, and then perhaps never resumed: its frames are borrowed.
     let _pin = ambient::forbid_suspend("scope");
     let was_unwinding = note();
@@ -176,10 +211,21 @@ where
         restore(was_unwinding);
         scope.state.cancel_all();
     }
-    scope.wait_for_all();
+    let firm = Firm::begin("a scope that waits for its tasks");
+    let told = scope.wait_for_all();
+    firm.end();
     match result {
         Err(payload) => rethrow(payload),
         Ok(value) => {
+            if let Some(report) = told.report {
+                panic!("{report}");
+            }
+            if told.is_cancelled {
+                // The tasks were cut short, so `value` may be as well.
+                drop(value);
+                super::cancel::checkpoint();
+                unreachable!("a cancellation that was due is taken back");
+            }
             let unjoined = scope.state.lock().unjoined_panics;
             assert!(
                 unjoined == 0,
@@ -243,10 +289,7 @@ impl<'scope> Scope<'scope, '_> {
         T: Send + 'scope,
     {
         let spec: Spec = builder.spec(&self.runtime, Location::caller())?;
-        let (key, is_cancelled) = {
-            let mut inner = self.state.lock();
-            (inner.children.insert(None), inner.is_cancelled)
-        };
+        let (key, number) = self.state.lock().bear();
         let state = self.state.clone();
         let body = move || {
             catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
@@ -265,16 +308,11 @@ impl<'scope> Scope<'scope, '_> {
         let launched = unsafe { launch_unchecked(&self.runtime, spec, body, leave) };
         let joiner = match launched {
             Ok(joiner) => joiner,
-            Err(error) => {
-                // Never queued; a refusal may have said the farewell already.
-                let _gone = self.state.lock().children.try_remove(key);
-                return Err(error.into());
-            }
+            // Its farewell has been said: the key may be another child's by now.
+            Err(error) => return Err(error.into()),
         };
-        if let Some(child) = self.state.lock().children.get_mut(key) {
-            *child = Some(joiner.task.clone());
-        }
-        if is_cancelled {
+        let must_cancel = self.state.lock().enlist(key, number, &joiner.task);
+        if must_cancel {
             joiner.cancel();
         }
         Ok(ScopedJoinHandle {
@@ -290,10 +328,19 @@ impl<'scope> Scope<'scope, '_> {
     }
 }
 
+/// What came while a scope waited for its tasks.
+#[derive(Default)]
+struct Told {
+    /// A cancellation of the parent, which is due to it now.
+    is_cancelled: bool,
+    report: Option<Arc<str>>,
+}
+
 impl Scope<'_, '_> {
-    /// Waits until no child is left; passes a cancellation on to them instead of unwinding.
+    /// Waits until no child is left; passes a cancellation on to them instead of unwinding. So it does
+    /// with a deadlock. What has come of both is returned.
     #[track_caller]
-    fn wait_for_all(&self) {
+    fn wait_for_all(&self) -> Told {
         // What would unwind the parent here, were it not for its children.
         let limit = current::with_task(|task| {
             let (processor, local) = task?;
@@ -301,18 +348,33 @@ impl Scope<'_, '_> {
             local.push_shield();
             Some(limit)
         });
-        let mut wait = Wait::new("task.scope").until(limit.unwrap_or(Deadline::NEVER));
+        let mut wait = Wait::new("task.scope")
+            .firm()
+            .until(limit.unwrap_or(Deadline::NEVER));
+        let mut told = Told::default();
         while self.has_children(park::current_waker()) {
             if limit.is_some() && is_due_outside() {
                 self.state.cancel_all();
+                told.is_cancelled = true;
                 // Said once; from now on only the children's end counts.
                 wait.deadline = Deadline::NEVER;
             }
             let _ = park::park(&wait);
+            let report = current::with_local(|local| local.and_then(Local::take_report));
+            if report.is_some() {
+                self.state.cancel_all();
+                told.report = report;
+            }
         }
         if limit.is_some() {
-            current::with_local(|local| local.map(Local::pop_scope));
+            current::with_local(|local| {
+                if let Some(local) = local {
+                    local.pop_scope();
+                    local.listen();
+                }
+            });
         }
+        told
     }
 
     /// Whether there are children; if so the last of them wakes the parent.
@@ -359,6 +421,9 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// [`JoinError`].
     #[track_caller]
     pub fn join(mut self) -> Result<T, JoinError> {
+        if self.joiner.is_own() {
+            return Err(JoinError::Itself);
+        }
         self.joiner.wait(Deadline::NEVER);
         self.take()
     }
@@ -381,6 +446,9 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// The outer error gives the handle back.
     #[track_caller]
     pub fn join_timeout(mut self, timeout: Duration) -> Result<Result<T, JoinError>, Self> {
+        if self.joiner.is_own() {
+            return Ok(Err(JoinError::Itself));
+        }
         if !self.joiner.wait(park::deadline(timeout)) {
             return Err(self);
         }

@@ -98,6 +98,7 @@ impl Builder {
             name,
             stack_size,
             place,
+            runtime: shared.id,
             pinned: false,
         })
     }
@@ -112,6 +113,9 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        if shared.is_stopping() {
+            return Err(SpawnError::Stopping.into());
+        }
         let spec = self.spec(shared, place)?;
         Ok(JoinHandle::new(launch(shared, spec, f, ())?))
     }
@@ -163,6 +167,7 @@ where
             name: None,
             stack_size: shared.config.stack_size,
             place,
+            runtime: shared.id,
             pinned: false,
         };
         Ok(launch(shared, spec, f, ()))

@@ -6,12 +6,30 @@ mod greenlet;
 mod stack;
 
 #[cfg(feature = "runtime")]
+mod blocking;
+#[cfg(feature = "runtime")]
+mod cancel;
+#[cfg(feature = "runtime")]
 mod channel;
+#[cfg(feature = "runtime")]
+mod deadlock;
+#[cfg(feature = "runtime")]
+mod join;
 #[cfg(feature = "runtime")]
 mod net;
 #[cfg(feature = "runtime")]
+mod runtime;
+#[cfg(feature = "runtime")]
+mod scope;
+#[cfg(feature = "runtime")]
 mod spawn;
+#[cfg(feature = "runtime")]
+mod stress;
 #[cfg(feature = "runtime")]
 mod sync;
 #[cfg(feature = "runtime")]
+mod time;
+#[cfg(feature = "runtime")]
 mod util;
+#[cfg(feature = "runtime")]
+mod watch;

@@ -1,0 +1,168 @@
+//! The deadlock report, as far as it can be seen in a process with foreign threads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use greenloom::{Builder, RunError, Runtime, park, sleep, spawn, unblock, yield_now};
+
+use crate::watch::{OnDrop, hog, watched};
+
+fn report_of<T>(result: Result<T, RunError>) -> String {
+    match result {
+        Err(RunError::Panicked(payload)) => *payload.downcast().expect("a report"),
+        Err(error) => panic!("another error: {error}"),
+        Ok(_) => panic!("no deadlock"),
+    }
+}
+
+#[test]
+fn the_report_names_who_waits_for_what_and_where() {
+    for workers in [1, 3] {
+        let text = watched(move || {
+            report_of(Runtime::builder().workers(workers).closed_world().run(|| {
+                let stuck = Builder::new().name("stuck").spawn(park).unwrap();
+                yield_now();
+                let _ = stuck.join();
+            }))
+        });
+        assert!(text.contains("2 tasks are blocked"), "{text}");
+        assert!(text.contains("(main): task.join on task"), "{text}");
+        assert!(text.contains("(stuck): task.park"), "{text}");
+        assert!(text.contains(file!()), "{text}");
+    }
+}
+
+#[test]
+fn the_runtime_can_be_used_after_it() {
+    watched(|| {
+        let runtime = Runtime::builder()
+            .workers(2)
+            .closed_world()
+            .build()
+            .unwrap();
+        for _ in 0..5 {
+            assert!(report_of(runtime.try_block_on(park)).contains("task.park"));
+            assert_eq!(runtime.block_on(|| spawn(|| 2).join().unwrap()), 2);
+        }
+    });
+}
+
+#[test]
+fn main_may_catch_the_report_and_go_on() {
+    watched(|| {
+        Runtime::builder().workers(2).closed_world().run(|| {
+            for _ in 0..3 {
+                assert!(std::panic::catch_unwind(park).is_err());
+                sleep(Duration::from_millis(1));
+            }
+        })
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_can_still_happen_is_waited_for() {
+    watched(|| {
+        Runtime::builder().workers(2).closed_world().run(|| {
+            sleep(Duration::from_millis(3));
+            unblock(|| hog(Duration::from_millis(3)));
+            let me = greenloom::current();
+            let waker = spawn(move || {
+                sleep(Duration::from_millis(3));
+                me.unpark();
+            });
+            park();
+            waker.join().unwrap();
+        })
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_foreign_thread_may_wake_us_so_nothing_is_raised() {
+    watched(|| {
+        Runtime::builder()
+            .workers(2)
+            .deadlock_grace(Duration::from_millis(1))
+            .run(|| {
+                let me = greenloom::current();
+                let thread = std::thread::spawn(move || {
+                    hog(Duration::from_millis(20));
+                    me.unpark();
+                });
+                park();
+                thread.join().unwrap();
+            })
+    })
+    .unwrap();
+}
+
+/// A panic out of a destructor would abort.
+#[test]
+fn a_deadlock_in_a_destructor_is_not_thrown() {
+    watched(|| {
+        let runtime = Runtime::builder()
+            .workers(1)
+            .closed_world()
+            .deadlock_grace(Duration::from_millis(1))
+            .build()
+            .unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let waker = std::thread::spawn(move || {
+            let task: greenloom::task::Task = receiver.recv().unwrap();
+            hog(Duration::from_millis(50));
+            task.unpark();
+        });
+        let result = runtime.try_block_on(move || {
+            let _guard = OnDrop(|| {
+                sender.send(greenloom::current()).unwrap();
+                park();
+            });
+            std::panic::panic_any(1_u8);
+        });
+        let Err(RunError::Panicked(payload)) = result else {
+            panic!("another outcome");
+        };
+        assert_eq!(*payload.downcast::<u8>().unwrap(), 1);
+        waker.join().unwrap();
+    });
+}
+
+#[test]
+fn two_mains_are_both_told() {
+    watched(|| {
+        let runtime = Arc::new(
+            Runtime::builder()
+                .workers(2)
+                .closed_world()
+                .build()
+                .unwrap(),
+        );
+        let told = Arc::new(AtomicUsize::new(0));
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let (runtime, told) = (runtime.clone(), told.clone());
+                std::thread::spawn(move || {
+                    report_of(runtime.try_block_on(park));
+                    told.fetch_add(1, Ordering::Relaxed);
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(told.load(Ordering::Relaxed), 2);
+    });
+}
+
+#[test]
+fn a_virtual_clock_reports_as_well() {
+    let text = watched(|| {
+        report_of(Runtime::builder().virtual_clock().closed_world().run(|| {
+            sleep(Duration::from_secs(5));
+            park();
+        }))
+    });
+    assert!(text.contains("task.park"), "{text}");
+}
