@@ -2,5 +2,7 @@
 
 mod child;
 mod coroutine;
+#[cfg(feature = "runtime")]
+mod net;
 mod overflow;
 mod stack_limits;
