@@ -4,3 +4,5 @@ mod child;
 mod coroutine;
 mod overflow;
 mod stack_limits;
+#[cfg(feature = "runtime")]
+mod tasks;
