@@ -163,7 +163,7 @@ impl Value {
     /// The name of the value's type, for messages.
     pub fn type_name(&self) -> &'static str {
         match &self.0 {
-            Inner::Plain(plain) => plain.boxed().name(),
+            Inner::Plain(plain) => (*plain.boxed()).name(),
             Inner::Boxed(inner) => (**inner).name(),
         }
     }

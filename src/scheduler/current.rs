@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
+use std::panic::Location;
 use std::ptr;
 
 use crate::coroutine::raw::RawYielder;
@@ -9,6 +10,7 @@ use crate::sys::cpu::prefetch;
 
 use super::header::Claim;
 use super::local::Local;
+use super::park::{Wait, Wake};
 use super::processor::Processor;
 use super::task::TaskRef;
 
@@ -45,11 +47,41 @@ pub(crate) fn with_local<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
 }
 
 /// Runs `f` with both, as they are needed together by every wait of a task.
-#[inline]
+#[inline(always)]
 pub(crate) fn with_task<R>(f: impl FnOnce(Option<(&Processor, &Local)>) -> R) -> R {
     let (processor, local) = HERE.with(|here| (here.processor.get(), here.local.get()));
     // SAFETY: as in `with_processor` and `with_local`; a local is installed only under a processor.
     f(unsafe { processor.as_ref().zip(local.as_ref()) })
+}
+
+/// Yields, if a task runs here that may; false otherwise.
+///
+/// Not by way of `with_task`: its closure would be a function with a return of its own, see
+/// `Local::switch_out`.
+#[inline(always)]
+pub(super) fn yield_here() -> bool {
+    let (processor, local) = HERE.with(|here| (here.processor.get(), here.local.get()));
+    // SAFETY: as in `with_task`.
+    let task = unsafe { processor.as_ref().zip(local.as_ref()) };
+    match task {
+        Some((processor, local)) if !local.is_in_hook() => {
+            local.yield_now(processor);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Parks, if a task runs here that may; `None` otherwise. For the way it is written see `yield_here`.
+#[inline(always)]
+pub(super) fn park_here(wait: &Wait<'_>, place: &'static Location<'static>) -> Option<Wake> {
+    let (processor, local) = HERE.with(|here| (here.processor.get(), here.local.get()));
+    // SAFETY: as in `with_task`.
+    let task = unsafe { processor.as_ref().zip(local.as_ref()) };
+    match task {
+        Some((processor, local)) if !local.is_in_hook() => Some(local.park(processor, wait, place)),
+        _ => None,
+    }
 }
 
 /// Makes a processor the thread's own for as long as it lives.
@@ -125,7 +157,7 @@ impl Suspended {
 }
 
 /// Makes `local`'s task the running one again: called by the task, on its own stack, after each switch.
-#[inline]
+#[inline(always)]
 pub(super) fn set_local(local: &Local) {
     HERE.with(|here| here.local.set(local));
 }
@@ -177,7 +209,7 @@ impl BaseYielder {
     /// Suspends the task, from whatever stack of it is running.
     ///
     /// Called by `Local` alone, which lives on the same stack as the yielder.
-    #[inline]
+    #[inline(always)]
     pub(super) fn suspend(self, word: usize) {
         // SAFETY: the yielder lies at the base of the task's stack and so outlives the `Local` that holds
         // this value. The task is running (its `Local` was reached through `HERE`), perhaps on the stack

@@ -434,7 +434,7 @@ impl<'a, T> Neighbour<'a, T> {
     }
 
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     fn wait(self, joined: &TaskRef, wait: &Wait<'_>) -> bool {
         loop {
             let woken = park::park(wait);

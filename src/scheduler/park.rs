@@ -71,14 +71,21 @@ pub(crate) enum Wake {
 ///
 /// Unwinds when the task is cancelled: undo the publishing in a guard.
 #[track_caller]
-#[inline]
+#[inline(always)]
 pub(crate) fn park(wait: &Wait<'_>) -> Wake {
-    let place = Location::caller();
-    current::with_task(|task| match task {
-        Some((processor, local)) if !local.is_in_hook() => local.park(processor, wait, place),
-        Some(_) => thread::nap(wait.deadline),
-        None => thread::park(wait.deadline),
-    })
+    match current::park_here(wait, Location::caller()) {
+        Some(wake) => wake,
+        None => park_thread(wait),
+    }
+}
+
+#[cold]
+fn park_thread(wait: &Wait<'_>) -> Wake {
+    // In a panic hook, where the task must not be suspended, and nobody knows this thread's waker.
+    if current::with_local(|local| local.is_some()) {
+        return thread::nap(wait.deadline);
+    }
+    thread::park(wait.deadline)
 }
 
 /// The waker of the running task, or of this thread where no task runs.
@@ -91,12 +98,11 @@ pub(crate) fn current_waker() -> Waker {
 }
 
 /// Lets the other ready tasks of the worker run; lets the OS choose on a plain thread.
-#[inline]
+#[inline(always)]
 pub(crate) fn yield_now() {
-    current::with_task(|task| match task {
-        Some((processor, local)) if !local.is_in_hook() => local.yield_now(processor),
-        _ => std::thread::yield_now(),
-    });
+    if !current::yield_here() {
+        std::thread::yield_now();
+    }
 }
 
 /// For operations that succeed without waiting: yields once in a while, so that a chatty socket or a

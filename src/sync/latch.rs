@@ -92,7 +92,7 @@ fn rest(round: u32) {
     } else if round < SPINS + YIELDS {
         std::thread::yield_now();
     } else {
-        #[allow(
+        #[expect(
             clippy::disallowed_methods,
             reason = "the one inside is a thread that the OS has put aside"
         )]

@@ -22,4 +22,6 @@ pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, W
 
 pub use event::Event;
 pub use mutex::{LockTimeoutError, Mutex, MutexGuard};
-pub use semaphore::{BoundedSemaphore, OverRelease, Semaphore, SemaphoreGuard};
+pub use semaphore::{
+    BoundedSemaphore, OverRelease, OwnedSemaphoreGuard, Semaphore, SemaphoreGuard,
+};

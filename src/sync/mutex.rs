@@ -68,6 +68,14 @@ impl<T: ?Sized> UnwindSafe for Mutex<T> {}
 impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 
 /// The right to the value of a locked [`Mutex`]; unlocks it when dropped.
+///
+/// It may be held over a wait, but not be sent to another thread:
+///
+/// ```compile_fail,E0277
+/// static MUTEX: greenloom::sync::Mutex<()> = greenloom::sync::Mutex::new(());
+/// let guard = MUTEX.lock().unwrap();
+/// greenloom::spawn(move || drop(guard));
+/// ```
 #[must_use = "the mutex is unlocked when its guard is dropped"]
 #[clippy::has_significant_drop]
 pub struct MutexGuard<'a, T: ?Sized + 'a> {

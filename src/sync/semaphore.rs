@@ -1,6 +1,7 @@
 //! Permits: at most so many at once.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::Deadline;
@@ -114,6 +115,36 @@ impl Semaphore {
     #[inline]
     pub fn acquire(&self) -> SemaphoreGuard<'_> {
         self.acquire_many(1)
+    }
+
+    /// As [`acquire`](Self::acquire), with a guard that keeps the semaphore alive: for a permit that goes
+    /// with a task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use greenloom::sync::Semaphore;
+    ///
+    /// # greenloom::run(|| {
+    /// let gate = Arc::new(Semaphore::new(100));
+    /// for page in 0..1000 {
+    ///     // Waits here, so that at most a hundred tasks exist at a time.
+    ///     let permit = gate.acquire_owned();
+    ///     greenloom::spawn(move || {
+    ///         let _permit = permit;
+    ///         let _ = page; // fetch it
+    ///     });
+    /// }
+    /// drop(gate.acquire_many(100)); // all have ended
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn acquire_owned(self: &Arc<Self>) -> OwnedSemaphoreGuard {
+        self.take(1, Deadline::NEVER);
+        OwnedSemaphoreGuard {
+            semaphore: self.clone(),
+        }
     }
 
     /// Acquires so many permits at once; zero are had without waiting.
@@ -291,6 +322,20 @@ impl Queue for &Semaphore {
 impl Describe for Semaphore {
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a Semaphore with {} permits", self.available_permits())
+    }
+}
+
+/// One permit of a [`Semaphore`] that it keeps alive, released when dropped.
+#[must_use = "the permit is released when its guard is dropped"]
+#[clippy::has_significant_drop]
+#[derive(Debug)]
+pub struct OwnedSemaphoreGuard {
+    semaphore: Arc<Semaphore>,
+}
+
+impl Drop for OwnedSemaphoreGuard {
+    fn drop(&mut self) {
+        self.semaphore.add(1);
     }
 }
 

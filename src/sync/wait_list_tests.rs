@@ -1,3 +1,5 @@
+//! The line against a naive one.
+
 use std::collections::VecDeque;
 
 use super::*;

@@ -86,7 +86,7 @@ pub fn try_current() -> Option<Task> {
 /// assert!(task.is_finished());
 /// # });
 /// ```
-#[inline]
+#[inline(always)]
 pub fn yield_now() {
     door::yield_now();
 }

@@ -241,6 +241,29 @@ fn a_panic_poisons_and_a_cancellation_does_not() {
 }
 
 #[test]
+fn a_panic_caught_while_a_cancellation_unwinds_does_not_make_it_a_panic() {
+    struct Catches;
+    impl Drop for Catches {
+        fn drop(&mut self) {
+            assert!(catch_unwind(|| panic!("caught in the destructor")).is_err());
+        }
+    }
+    green(|| {
+        let mutex = Arc::new(Mutex::new(()));
+        let theirs = mutex.clone();
+        let task = spawn(move || {
+            let _guard = theirs.lock().unwrap();
+            let _catches = Catches;
+            sleep(Duration::MAX);
+        });
+        yield_now();
+        task.cancel();
+        assert!(task.join().unwrap_err().is_cancelled());
+        assert!(!mutex.is_poisoned());
+    });
+}
+
+#[test]
 fn a_guard_dropped_beside_a_neighbour_that_unwinds_poisons_nothing() {
     struct Slow(Rc<Event>);
     impl Drop for Slow {
