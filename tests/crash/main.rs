@@ -3,6 +3,8 @@
 mod child;
 mod coroutine;
 mod overflow;
+#[cfg(feature = "runtime")]
+mod panic_abort;
 mod stack_limits;
 #[cfg(feature = "runtime")]
 mod tasks;
