@@ -196,7 +196,11 @@ impl Shared {
 
     /// Whether no letter and no injected task is on its way. Looks only.
     pub(crate) fn is_quiet(&self) -> bool {
-        !self.has_injected() && self.mailboxes.iter().all(|mailbox| !mailbox.has_news())
+        // What comes to a worker that has ended is for nobody.
+        let is_quiet = |(index, mailbox): (usize, &Arc<Mailbox>)| {
+            !mailbox.has_news() || self.sleepers.is_retired(index)
+        };
+        !self.has_injected() && self.mailboxes.iter().enumerate().all(is_quiet)
     }
 
     /// Closes the door and tells every worker to cancel what it has and end.
@@ -215,6 +219,11 @@ impl Shared {
         let end = if is_stuck { End::LeftBehind } else { End::Gone };
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)[worker] = Some(end);
         self.an_end.notify_all();
+        if end == End::Gone
+            && let Some(other) = self.sleepers.retire(worker)
+        {
+            self.mailboxes[other].unpark();
+        }
     }
 
     /// Blocks until the worker has ended or will not end.

@@ -29,6 +29,11 @@ fn count(folder: &str) -> usize {
         .count()
 }
 
+/// Blocks the thread.
+fn doze(duration: Duration) {
+    std::thread::sleep(duration); // real sleep: what a plain thread, or a task that hogs its worker, does
+}
+
 struct OnDrop<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for OnDrop<F> {
@@ -139,7 +144,7 @@ fn a_runtime_leaves_a_worker_with_such_a_task_behind() {
         assert!(well_behaved.join().unwrap_err().is_cancelled());
         // No processor time is spent on it.
         let before = cpu_time();
-        std::thread::sleep(Duration::from_millis(200));
+        doze(Duration::from_millis(200));
         assert!(cpu_time() - before < Duration::from_millis(20));
     });
     outcome.assert_success();
@@ -159,7 +164,7 @@ fn a_scope_waits_for_such_a_child() {
                     s.spawn(|| {
                         std::thread::scope(|threads| {
                             threads.spawn(|| {
-                                std::thread::sleep(Duration::from_millis(50));
+                                doze(Duration::from_millis(50));
                                 println!("{local} still");
                             });
                             swallow()
@@ -176,6 +181,32 @@ fn a_scope_waits_for_such_a_child() {
         !outcome.stdout.contains("the scope returned"),
         "{outcome:#?}"
     );
+}
+
+/// A shielded wait that nobody ends keeps `run` from returning; it must say so, also when the other workers
+/// are gone by then.
+#[test]
+fn what_keeps_a_stop_from_ending_is_reported() {
+    for workers in ["1", "3"] {
+        let outcome = Child::default().env("GREENLOOM_WORKERS", workers).run(|| {
+            with_log();
+            // SAFETY: a plain system call.
+            unsafe { libc::alarm(2) };
+            Runtime::builder()
+                .deadlock_grace(Duration::from_millis(50))
+                .run(|| {
+                    let task = greenloom::Builder::new().name("shielded");
+                    drop(task.spawn(|| shield(park)).unwrap());
+                    sleep(Duration::from_millis(20));
+                })
+                .unwrap();
+        });
+        assert_eq!(outcome.signal, Some(libc::SIGALRM), "{outcome:#?}");
+        assert!(
+            outcome.stderr.contains("(shielded): task.park"),
+            "{outcome:#?}"
+        );
+    }
 }
 
 fn cpu_time() -> Duration {
@@ -206,10 +237,10 @@ fn an_idle_runtime_uses_no_processor() {
             .handle()
             .spawn(|| sleep(Duration::from_secs(1000)))
             .unwrap();
-        runtime.block_on(|| greenloom::unblock(|| std::thread::sleep(Duration::from_millis(5))));
-        std::thread::sleep(Duration::from_millis(200));
+        runtime.block_on(|| greenloom::unblock(|| doze(Duration::from_millis(5))));
+        doze(Duration::from_millis(200));
         let before = cpu_time();
-        std::thread::sleep(Duration::from_millis(500));
+        doze(Duration::from_millis(500));
         let used = cpu_time() - before;
         assert!(used < Duration::from_millis(5), "{used:?}");
         drop((parked, sleeping));
@@ -242,7 +273,7 @@ fn threads_descriptors_and_stacks_are_back_at_zero_after_the_end() {
             drop(runtime);
             assert!(handle.spawn(|| ()).is_err());
         };
-        let settle = || std::thread::sleep(Duration::from_millis(20));
+        let settle = || doze(Duration::from_millis(20));
         round(2);
         settle();
         let (threads, fds) = (count("/proc/self/task"), count("/proc/self/fd"));
@@ -310,7 +341,7 @@ fn a_thread_that_may_still_send_keeps_the_deadlock_from_being_raised() {
         run(|| {
             let me = greenloom::current();
             std::thread::spawn(move || {
-                std::thread::sleep(Duration::from_millis(100));
+                doze(Duration::from_millis(100));
                 me.unpark();
             });
             park();
@@ -534,7 +565,7 @@ fn actors_that_idle_are_reported_once_and_not_for_ever() {
         });
         let task = actor.unwrap().task();
         for _ in 0..10 {
-            std::thread::sleep(Duration::from_millis(30));
+            doze(Duration::from_millis(30));
             task.unpark();
         }
     });
