@@ -38,3 +38,6 @@ pub use task::{
 };
 #[cfg(feature = "runtime")]
 pub use time::{sleep, sleep_until, timeout};
+
+#[cfg(all(doctest, feature = "runtime"))]
+mod compile_fail;
