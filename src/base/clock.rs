@@ -141,14 +141,6 @@ impl Clock {
         }
     }
 
-    /// The time as an `Instant`: of the virtual clock, the one that its deadlines convert to.
-    pub(crate) fn now_instant(&self) -> Instant {
-        match &self.0 {
-            Kind::Real(_) => Instant::now(),
-            Kind::Virtual(_) => Deadline::at(self.now()).to_instant().unwrap_or_else(anchor),
-        }
-    }
-
     /// Moves a virtual clock to `deadline`, unless that has passed or never comes; returns the
     /// new time.
     ///
@@ -222,7 +214,6 @@ mod tests {
         assert_eq!(clock.now(), deadline.nanos());
         assert_eq!(clock.advance_to(Deadline::PASSED), deadline.nanos());
         assert_eq!(clock.advance_to(Deadline::NEVER), deadline.nanos());
-        assert_eq!(clock.now_instant(), deadline.to_instant().unwrap());
     }
 
     #[test]

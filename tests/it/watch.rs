@@ -30,6 +30,7 @@ pub(crate) fn watched<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static)
 
 /// Blocks the thread: what a task that hogs its worker does.
 pub(crate) fn hog(duration: Duration) {
+    // real sleep: to hold the thread is what it is for
     std::thread::sleep(duration);
 }
 
