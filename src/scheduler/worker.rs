@@ -12,7 +12,7 @@ use crate::base::clock::{Deadline, real_now};
 use crate::base::firm::Firm;
 use crate::coroutine::ambient::{self, Chain};
 use crate::coroutine::raw::{RawCoroutine, RawState};
-use crate::driver::reactor::Reactor;
+use crate::driver::reactor::{Reactor, Turn};
 use crate::stack::{Kind, Label, Stack, StackPool, overflow};
 use crate::sys::cpu::prefetch;
 
@@ -33,6 +33,10 @@ const BUDGET: usize = 64;
 
 /// How many tasks ahead memory is asked for: far enough to arrive in time, near enough to be there still.
 const AHEAD: usize = 8;
+
+/// How long a worker must sleep before it gives back memory of stacks, and between two steps of that.
+const TRIM_AFTER: Duration = Duration::from_millis(200);
+const TRIM_STEP: Duration = Duration::from_millis(20);
 
 /// How long tasks that hand over to each other may keep the line waiting.
 const SLICE: Duration = Duration::from_millis(10);
@@ -72,6 +76,10 @@ pub(super) struct Worker<'p> {
     pub(super) stackless: VecDeque<(TaskRef, io::Error)>,
     letters: Vec<Letter>,
     pub(super) is_stopping: bool,
+    /// Stacks have come back since the worker last went to sleep.
+    has_released: bool,
+    /// When resting stacks are looked at.
+    trim_at: Deadline,
     /// Since when tasks have handed over to each other without a break.
     chain_began: Option<Instant>,
 }
@@ -119,6 +127,8 @@ pub(crate) fn run(
         stackless: VecDeque::new(),
         letters: Vec::new(),
         is_stopping: false,
+        has_released: false,
+        trim_at: Deadline::NEVER,
         chain_began: None,
     };
     // Tasks on this thread are borrowed from by tasks on others, and borrow from the caller of `run`.
@@ -149,7 +159,7 @@ impl Worker<'_> {
         }
         if is_busy || !self.processor.is_idle() {
             self.stop_search();
-            self.poll(Deadline::PASSED);
+            let _ = self.poll(Deadline::PASSED);
             return true;
         }
         if self.search() {
@@ -302,6 +312,7 @@ impl Worker<'_> {
         let started = self.tasks.remove(key as usize);
         if let Some(stack) = started.coroutine.into_stack() {
             self.stacks.release(stack);
+            self.has_released = true;
         }
     }
 
@@ -414,17 +425,29 @@ impl Worker<'_> {
     }
 
     /// Looks at the outside world, at most until the deadline; `PASSED` only looks.
-    pub(super) fn poll(&mut self, until: Deadline) {
+    pub(super) fn poll(&mut self, until: Deadline) -> Turn {
         if until == Deadline::PASSED && self.processor.reactor.registered() == 0 {
-            return;
+            return Turn::default();
         }
-        if let Err(error) = self.reactor.turn(until) {
+        match self.reactor.turn(until) {
+            Ok(turn) => turn,
             // Out of memory for the kernel's list, or a broken descriptor: nothing that waiting mends.
-            panic!(
+            Err(error) => panic!(
                 "the poll of worker {} failed: {error}",
                 self.processor.index
-            );
+            ),
         }
+    }
+
+    /// Gives back memory of stacks that rest since the last burst, a little at a time; sets when to look
+    /// again, or never: an idle worker whose stacks are trimmed is not woken for it.
+    fn trim(&mut self) {
+        let has_more = self.stacks.trim();
+        self.trim_at = if has_more {
+            Deadline::after(real_now(), TRIM_STEP)
+        } else {
+            Deadline::NEVER
+        };
     }
 
     fn sleep(&mut self) {
@@ -432,6 +455,9 @@ impl Worker<'_> {
         let shared = &processor.shared;
         if processor.clock.is_virtual() && self.advance() {
             return;
+        }
+        if std::mem::take(&mut self.has_released) {
+            self.trim_at = Deadline::after(real_now(), TRIM_AFTER);
         }
         shared.sleepers.prepare_sleep(processor.index);
         if self.mailbox.is_filled()
@@ -466,7 +492,12 @@ impl Worker<'_> {
         let processor = self.processor;
         let sleepers = &processor.shared.sleepers;
         loop {
-            self.poll(limit);
+            let turn = self.poll(limit.min(self.trim_at));
+            if turn == Turn::default() && self.trim_at.is_due(real_now()) {
+                // Nobody has woken this worker, so it need not rise for it.
+                self.trim();
+                continue;
+            }
             // A poll may end early; then the worker rises, and the time of grace begins anew.
             if let Some(epoch) = alert.take()
                 && limit.is_due(real_now())
@@ -516,7 +547,7 @@ impl Worker<'_> {
     /// Under a virtual clock: looks outside once more, then jumps to the next deadline, unless something
     /// outside is at work whose end must come first. True when there may be something to run.
     fn advance(&mut self) -> bool {
-        self.poll(Deadline::PASSED);
+        let _ = self.poll(Deadline::PASSED);
         self.read_letters();
         if !self.processor.is_idle() || self.processor.shared.has_injected() {
             return true;

@@ -284,9 +284,11 @@ static TRIMMING: Mutex<()> = Mutex::new(());
 ///
 /// The system calls are made outside the lock on the lists, for a few stacks at a time: a thread that
 /// finds a list empty meanwhile makes a few more than needed, or, if it cannot, waits for these.
-pub(super) fn trim(most: usize) {
+///
+/// True when there is more to be done by another call.
+pub(super) fn trim(most: usize) -> bool {
     let Ok(_turn) = TRIMMING.try_lock() else {
-        return;
+        return true;
     };
     for class in 0..CLASSES {
         let (mut idle, mut warm) = {
@@ -299,6 +301,11 @@ pub(super) fn trim(most: usize) {
             warm = warm.saturating_sub(AT_A_TIME);
         }
     }
+    let global = Global::lock();
+    global
+        .classes
+        .iter()
+        .any(|class| !class.idle.is_empty() || !class.warm.is_empty())
 }
 
 const AT_A_TIME: usize = 32;

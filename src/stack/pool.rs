@@ -95,7 +95,10 @@ impl StackPool {
     ///
     /// Meant for quiet moments, a few times a second at most; it does a bounded amount of work (a
     /// millisecond or so) and goes on with the rest at the next call.
-    pub(crate) fn trim(&mut self) {
+    ///
+    /// True when there is more to be done by another call.
+    pub(crate) fn trim(&mut self) -> bool {
+        let mut has_more = false;
         for class in 0..CLASSES {
             // Last in, first out: those that were not used since the call before are the first ones.
             let cache = &mut self.caches[class];
@@ -106,12 +109,13 @@ impl StackPool {
                 slot.discard_below(KEEP);
                 slot.mark_unused();
             }
+            has_more |= cache.len() > READY;
             if !surplus.is_empty() {
                 self.count_resting(usize::wrapping_sub, surplus.len());
                 global::put_idle(class, surplus);
             }
         }
-        global::trim(TRIM);
+        global::trim(TRIM) || has_more
     }
 
     #[cold]
