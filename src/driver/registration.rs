@@ -240,11 +240,6 @@ impl Registration {
         result
     }
 
-    /// Is it registered at this reactor?
-    pub(crate) fn is_at(&self, reactor: &ReactorShared) -> bool {
-        std::ptr::eq(&*self.reactor, reactor)
-    }
-
     #[inline]
     pub(super) fn token(&self) -> usize {
         self.token
