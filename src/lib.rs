@@ -164,6 +164,9 @@ pub use task::{
 #[cfg(feature = "runtime")]
 pub use time::{deadline, sleep, sleep_until, timeout};
 
+#[cfg(all(doctest, feature = "runtime"))]
+mod compile_fail;
+
 /// The examples of README.md, run as tests.
 #[cfg(all(doctest, feature = "runtime"))]
 #[doc = include_str!("../README.md")]

@@ -12,7 +12,7 @@ use crate::base::clock::Deadline;
 use crate::scheduler::current;
 use crate::scheduler::header::{Spec, TaskId};
 use crate::scheduler::packet::{Farewell, Fault, Joiner, new_task};
-use crate::scheduler::shared::Shared;
+use crate::scheduler::shared::{End, Shared};
 use crate::scheduler::task::TaskRef;
 use crate::scheduler::worker::{self, Berth};
 
@@ -285,6 +285,9 @@ impl Runtime {
 
     /// Cancels and joins all tasks, then ends the threads. Dropping does the same.
     ///
+    /// A task that swallows its cancellation again and again cannot be ended: the thread of its worker is
+    /// left behind, parked for as long as the process lives, and that is logged.
+    ///
     /// # Panics
     ///
     /// When called on one of its own workers, which would wait for itself.
@@ -302,7 +305,14 @@ impl Runtime {
             self.threads.clear();
             return;
         }
-        join_all(std::mem::take(&mut self.threads));
+        for (worker, thread) in std::mem::take(&mut self.threads).into_iter().enumerate() {
+            match self.shared.wait_for_end(worker) {
+                End::Gone => join_all(vec![thread]),
+                End::LeftBehind => log::error!(
+                    "worker {worker} of a stopped runtime is left behind with tasks that swallow their cancellation"
+                ),
+            }
+        }
         self.shared.blocking.shutdown();
     }
 }

@@ -269,8 +269,10 @@ impl Local {
 
     /// The cancellation that the next wait would throw. `None` while unwinding: a second throw out of a
     /// destructor would abort.
+    ///
+    /// `None` too in programs that abort on panic: there nothing can unwind, and waits run to their end.
     pub(crate) fn due(&self, processor: &Processor) -> Option<Target> {
-        if self.is_unwinding(processor) {
+        if cfg!(panic = "abort") || self.is_unwinding(processor) {
             return None;
         }
         let is_cancelled = self.task.fate().is_cancelled();
@@ -297,6 +299,7 @@ impl Local {
              ever, and whoever joins it waits for ever",
             *self.task
         );
+        processor.stuck.set(processor.stuck.get() + 1);
         let wait = Wait::new("cancel.swallowed");
         loop {
             if self.task.try_park() {
@@ -430,7 +433,7 @@ impl Local {
     /// While unwinding nothing is delivered, so no scope's deadline may wake the task either: it would
     /// find itself woken for nothing, again and again.
     fn nearest_scope(&self, processor: &Processor) -> Deadline {
-        if self.is_unwinding(processor) {
+        if cfg!(panic = "abort") || self.is_unwinding(processor) {
             return Deadline::NEVER;
         }
         self.scopes.borrow().nearest()

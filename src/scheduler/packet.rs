@@ -213,10 +213,6 @@ pub(crate) struct Joiner<T> {
     pub(crate) task: TaskRef,
     /// Inside the allocation that `task` keeps alive.
     seat: NonNull<Seat<T>>,
-    /// JOINING may be set.
-    is_announced: bool,
-    /// The outcome has been taken.
-    is_spent: bool,
 }
 
 // SAFETY: a joiner hands out one `T`, once; the rest is the task reference and the table at `Seat`.
@@ -256,15 +252,7 @@ where
     let (queued, task) = TaskRef::new_pair(id, spec, packet);
     // SAFETY: that is the type it was just made with.
     let seat = NonNull::from(unsafe { &task.body::<Packet<F, T, E>>().seat });
-    (
-        queued,
-        Joiner {
-            task,
-            seat,
-            is_announced: false,
-            is_spent: false,
-        },
-    )
+    (queued, Joiner { task, seat })
 }
 
 impl<T> Joiner<T> {
@@ -286,10 +274,9 @@ impl<T> Joiner<T> {
 
     /// Takes the outcome; `None` when it is not there yet or was taken before.
     pub(crate) fn take(&mut self) -> Option<Result<T, Fault>> {
-        if self.is_spent || !self.is_complete() {
+        if !self.is_complete() {
             return None;
         }
-        self.is_spent = true;
         // SAFETY: complete, and DETACHED was never set (only our drop does that): it is the handle's.
         unsafe { (*self.seat().outcome.get()).take() }
     }
@@ -339,11 +326,9 @@ impl<T> Joiner<T> {
         }
         // SAFETY: not complete with JOINING clear (it was taken back above): the waker is the handle's.
         unsafe { *self.seat().waker.get() = Some(waker) };
-        self.is_announced = true;
         let before = self.task.join();
         if before.is_complete() {
             // COMPLETE came first and saw no JOINING: the completer left the waker alone.
-            self.is_announced = false;
             // SAFETY: by the table, after COMPLETE with JOINING clear the waker is the handle's.
             drop(unsafe { (*self.seat().waker.get()).take() });
         }
@@ -352,7 +337,8 @@ impl<T> Joiner<T> {
 
     /// Takes the waker back; true when the task has completed meanwhile, and the waker with it.
     fn retract(&mut self) -> bool {
-        if !std::mem::take(&mut self.is_announced) {
+        // Only this handle sets and clears JOINING.
+        if !self.task.fate().is_joining() {
             return false;
         }
         let before: Fate = self.task.unjoin();
@@ -470,13 +456,14 @@ impl park::Describe for Target<'_> {
 
 impl<T> Drop for Joiner<T> {
     fn drop(&mut self) {
-        if self.is_spent {
-            // Complete, so the waker that may have been announced is the completer's.
-            return;
-        }
-        self.retract();
-        if self.task.detach().is_complete() {
-            // SAFETY: COMPLETE came before DETACHED: the outcome is the handle's.
+        // A task that is complete needs no word of ours: it has seen that the handle was there, and a
+        // waker that was announced before is its own. `detach` sees to one that completes just now.
+        let is_complete = self.is_complete() || {
+            self.retract();
+            self.task.detach().is_complete()
+        };
+        if is_complete {
+            // SAFETY: COMPLETE came before DETACHED: the outcome, if it was not taken, is the handle's.
             let outcome = unsafe { (*self.seat().outcome.get()).take() };
             report_unjoined(&self.task, outcome.as_ref());
             drop(outcome);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::driver::blocking_pool::BlockingPool;
 
@@ -33,6 +33,9 @@ pub(crate) struct Shared {
     /// Threads that are ours: workers, and threads that wait in `run` or `block_on`.
     pub(crate) own_threads: AtomicUsize,
     is_stopping: AtomicBool,
+    /// By worker: whether it has ended, or never will.
+    ends: Mutex<Vec<Option<End>>>,
+    an_end: Condvar,
     /// Of the deadlock report that was logged last; 0 before there was one, and that of an empty one.
     last_report: AtomicU64,
 }
@@ -43,6 +46,15 @@ struct Injector {
     tasks: VecDeque<TaskRef>,
     /// Set when the runtime stops: who comes after this is refused, so nothing is left behind.
     is_closed: bool,
+}
+
+/// What has become of a worker when its runtime stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Its loop has ended.
+    Gone,
+    /// It has tasks that swallow their cancellation, and stays parked with them for ever.
+    LeftBehind,
 }
 
 /// Why a task was not taken.
@@ -60,6 +72,7 @@ impl Shared {
         stealers: Box<[Stealer<TaskRef>]>,
         blocking: BlockingPool,
     ) -> Self {
+        let mailboxes_len = mailboxes.len();
         // Relaxed: only distinctness matters.
         static NEXT: AtomicU32 = AtomicU32::new(0);
         Shared {
@@ -75,6 +88,8 @@ impl Shared {
             mains: Mutex::default(),
             own_threads: AtomicUsize::new(0),
             is_stopping: AtomicBool::new(false),
+            ends: Mutex::new(vec![None; mailboxes_len]),
+            an_end: Condvar::new(),
             last_report: AtomicU64::new(0),
         }
     }
@@ -181,7 +196,11 @@ impl Shared {
 
     /// Whether no letter and no injected task is on its way. Looks only.
     pub(crate) fn is_quiet(&self) -> bool {
-        !self.has_injected() && self.mailboxes.iter().all(|mailbox| !mailbox.has_news())
+        // What comes to a worker that has ended is for nobody.
+        let is_quiet = |(index, mailbox): (usize, &Arc<Mailbox>)| {
+            !mailbox.has_news() || self.sleepers.is_retired(index)
+        };
+        !self.has_injected() && self.mailboxes.iter().enumerate().all(is_quiet)
     }
 
     /// Closes the door and tells every worker to cancel what it has and end.
@@ -192,6 +211,32 @@ impl Shared {
         self.injector().is_closed = true;
         for mailbox in &self.mailboxes {
             mailbox.post(Letter::Stop);
+        }
+    }
+
+    /// Said by a worker at its end, or when it finds that there will be none.
+    pub(crate) fn end_of_worker(&self, worker: usize, is_stuck: bool) {
+        let end = if is_stuck { End::LeftBehind } else { End::Gone };
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)[worker] = Some(end);
+        self.an_end.notify_all();
+        if end == End::Gone
+            && let Some(other) = self.sleepers.retire(worker)
+        {
+            self.mailboxes[other].unpark();
+        }
+    }
+
+    /// Blocks until the worker has ended or will not end.
+    pub(crate) fn wait_for_end(&self, worker: usize) -> End {
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(end) = ends[worker] {
+                return end;
+            }
+            ends = self
+                .an_end
+                .wait(ends)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 

@@ -161,6 +161,8 @@ struct Slot {
     /// Counted in `counts` as a searcher. Written by the worker while it is awake, and under the book by
     /// who wakes it; so never by two at once.
     searching: AtomicBool,
+    /// The worker has ended. Written once, under the book.
+    retired: AtomicBool,
 }
 
 /// What needs all sleepers at once.
@@ -196,6 +198,7 @@ impl Sleepers {
         let slot = |_| Slot {
             state: AtomicU8::new(AWAKE),
             searching: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
         };
         Sleepers {
             slots: (0..workers).map(slot).map(Padded).collect(),
@@ -319,6 +322,29 @@ impl Sleepers {
         }
         self.leave(&mut book, worker);
         Risen::Awake
+    }
+
+    /// The worker has ended, and counts as one that nothing will ever wake. `Some(other)`: write that
+    /// worker's eventfd, so that it judges anew; for those that are left may wait for each other.
+    pub(crate) fn retire(&self, worker: usize) -> Option<usize> {
+        let slot = &self.slots[worker];
+        {
+            let mut book = lock(&self.book);
+            debug_assert_eq!(slot.state.load(Ordering::Relaxed), AWAKE);
+            book.hopeless[worker] = true;
+            book.hopeless_count += 1;
+            // Relaxed: under the book, or read by who only wants to know whom to ask.
+            slot.retired.store(true, Ordering::Relaxed);
+        }
+        if slot.searching.swap(false, Ordering::Relaxed) {
+            self.counts.fetch_sub(SEARCHER, Ordering::AcqRel);
+        }
+        self.look_again()
+    }
+
+    /// Whether the worker has ended.
+    pub(crate) fn is_retired(&self, worker: usize) -> bool {
+        self.slots[worker].retired.load(Ordering::Relaxed)
     }
 
     // ---- wakers

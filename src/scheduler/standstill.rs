@@ -55,9 +55,11 @@ impl Worker<'_> {
     pub(super) fn ask_all(&mut self, epoch: Epoch) {
         let shared = &self.processor.shared;
         let judge = self.processor.index;
-        let collector = Arc::new(Collector::new(epoch, judge, shared.config.workers));
-        for mailbox in &shared.mailboxes {
-            mailbox.ask(Letter::Describe(collector.clone()));
+        let is_there = |index: &usize| !shared.sleepers.is_retired(*index);
+        let asked: Vec<usize> = (0..shared.config.workers).filter(is_there).collect();
+        let collector = Arc::new(Collector::new(epoch, judge, asked.len()));
+        for worker in asked {
+            shared.mailboxes[worker].ask(Letter::Describe(collector.clone()));
         }
     }
 

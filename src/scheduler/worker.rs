@@ -135,6 +135,7 @@ pub(crate) fn run(
     let firm = Firm::begin("a worker's loop");
     while worker.turn() {}
     firm.end();
+    shared.end_of_worker(index, false);
     shared.own_threads.fetch_sub(1, Ordering::Relaxed);
     ambient::exchange(outer);
     Ok(())
@@ -167,6 +168,11 @@ impl Worker<'_> {
         }
         if self.is_stopping && self.is_drained() {
             return false;
+        }
+        if self.is_stopping && self.is_stuck() {
+            self.processor
+                .shared
+                .end_of_worker(self.processor.index, true);
         }
         self.sleep();
         true
@@ -587,9 +593,21 @@ impl Worker<'_> {
         }
     }
 
+    /// Nothing of it is left to run; in programs that abort on panic, nothing that will ever be ready. There
+    /// a task cannot be unwound: its stack is leaked, with all that lies on it.
     fn is_drained(&self) -> bool {
-        self.tasks.is_empty()
-            && self.stackless.is_empty()
+        (self.tasks.is_empty() || cfg!(panic = "abort")) && self.is_quiet()
+    }
+
+    /// Of its tasks those are left that will never end. They stay parked on this thread for as long as the
+    /// process lives, for others may borrow from their frames and from the thread's locals.
+    fn is_stuck(&self) -> bool {
+        let stuck = self.processor.stuck.get();
+        stuck != 0 && stuck == self.tasks.len() && self.is_quiet()
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.stackless.is_empty()
             && self.processor.is_idle()
             && !self.mailbox.is_filled()
             && !self.processor.shared.has_injected()

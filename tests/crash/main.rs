@@ -2,5 +2,11 @@
 
 mod child;
 mod coroutine;
+#[cfg(feature = "runtime")]
+mod net;
 mod overflow;
+#[cfg(feature = "runtime")]
+mod panic_abort;
 mod stack_limits;
+#[cfg(feature = "runtime")]
+mod tasks;

@@ -1,0 +1,599 @@
+//! Tasks and runtimes in a process of their own: aborts, limits, what is left behind, what nobody may hang on.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a process of its own may block its threads"
+)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use greenloom::{
+    JoinError, Runtime, park, run, scope, shield, sleep, spawn, timeout, try_run, yield_now,
+};
+
+use crate::child::{self, Child};
+
+const SIGABRT: i32 = libc::SIGABRT;
+
+fn with_log() {
+    env_logger::Builder::new()
+        .filter_level(log::LevelFilter::Info)
+        .init();
+}
+
+fn count(folder: &str) -> usize {
+    std::fs::read_dir(folder)
+        .expect("a folder of /proc")
+        .count()
+}
+
+/// Blocks the thread.
+fn doze(duration: Duration) {
+    std::thread::sleep(duration); // real sleep: what a plain thread, or a task that hogs its worker, does
+}
+
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+extern "C" fn callback(f: *mut libc::c_void) {
+    // SAFETY: the two tests below pass a pointer to a live closure.
+    let f = unsafe { &mut *f.cast::<Box<dyn FnMut()>>() };
+    f();
+}
+
+fn through_c(f: impl FnMut() + 'static) {
+    let mut f: Box<dyn FnMut()> = Box::new(f);
+    let call: extern "C" fn(*mut libc::c_void) = std::hint::black_box(callback);
+    call((&raw mut f).cast());
+}
+
+#[test]
+fn a_cancellation_that_meets_a_c_frame_aborts() {
+    let outcome = child::run(|| {
+        run(|| {
+            let task = spawn(|| through_c(park));
+            yield_now();
+            yield_now();
+            sleep(Duration::from_millis(20));
+            task.cancel();
+            let _ = task.join();
+        });
+    });
+    assert_eq!(outcome.signal, Some(SIGABRT), "{outcome:#?}");
+    assert!(outcome.stderr.contains("cannot unwind"), "{outcome:#?}");
+}
+
+#[test]
+fn a_shield_round_the_c_frame_keeps_the_cancellation_away() {
+    child::run(|| {
+        run(|| {
+            let me = greenloom::current();
+            let task = spawn(move || {
+                shield(|| {
+                    through_c({
+                        let me = me.clone();
+                        move || {
+                            me.unpark();
+                            park();
+                        }
+                    })
+                });
+                yield_now();
+            });
+            park();
+            task.cancel();
+            task.task().unpark();
+            assert!(task.join().unwrap_err().is_cancelled());
+        });
+    })
+    .assert_success();
+}
+
+fn swallow() -> ! {
+    loop {
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            loop {
+                park();
+            }
+        }));
+    }
+}
+
+/// It is not abandoned, for others may borrow from its frames; `run` waits for it and says why.
+#[test]
+fn run_waits_for_a_task_that_swallows_its_cancellation_and_says_so() {
+    let outcome = child::run(|| {
+        with_log();
+        // SAFETY: a plain system call.
+        unsafe { libc::alarm(3) };
+        run(|| {
+            let task = greenloom::Builder::new()
+                .name("stubborn")
+                .spawn(|| swallow());
+            drop(task.unwrap());
+            sleep(Duration::from_millis(20));
+        });
+        println!("run returned");
+    });
+    assert_eq!(outcome.signal, Some(libc::SIGALRM), "{outcome:#?}");
+    assert!(
+        outcome.stderr.contains("swallowed its cancellation"),
+        "{outcome:#?}"
+    );
+    assert!(outcome.stderr.contains("stubborn"), "{outcome:#?}");
+}
+
+#[test]
+fn a_runtime_leaves_a_worker_with_such_a_task_behind() {
+    let outcome = child::run(|| {
+        with_log();
+        let runtime = Runtime::builder().workers(2).build().unwrap();
+        for _ in 0..3 {
+            drop(runtime.handle().spawn(|| swallow()).unwrap());
+        }
+        let well_behaved = runtime.handle().spawn(park).unwrap();
+        runtime.block_on(|| sleep(Duration::from_millis(20)));
+        runtime.stop();
+        assert!(well_behaved.join().unwrap_err().is_cancelled());
+        // No processor time is spent on it.
+        let before = cpu_time();
+        doze(Duration::from_millis(200));
+        assert!(cpu_time() - before < Duration::from_millis(20));
+    });
+    outcome.assert_success();
+    assert!(outcome.stderr.contains("left behind"), "{outcome:#?}");
+}
+
+#[test]
+fn a_scope_waits_for_such_a_child() {
+    let outcome = child::run(|| {
+        with_log();
+        // SAFETY: a plain system call.
+        unsafe { libc::alarm(3) };
+        run(|| {
+            let local = String::from("borrowed");
+            let _ = timeout(Duration::from_millis(5), || {
+                scope(|s| {
+                    s.spawn(|| {
+                        std::thread::scope(|threads| {
+                            threads.spawn(|| {
+                                doze(Duration::from_millis(50));
+                                println!("{local} still");
+                            });
+                            swallow()
+                        })
+                    });
+                });
+            });
+            println!("the scope returned");
+        });
+    });
+    assert_eq!(outcome.signal, Some(libc::SIGALRM), "{outcome:#?}");
+    assert!(outcome.stdout.contains("borrowed still"), "{outcome:#?}");
+    assert!(
+        !outcome.stdout.contains("the scope returned"),
+        "{outcome:#?}"
+    );
+}
+
+/// A shielded wait that nobody ends keeps `run` from returning; it must say so, also when the other workers
+/// are gone by then.
+#[test]
+fn what_keeps_a_stop_from_ending_is_reported() {
+    for workers in ["1", "3"] {
+        let outcome = Child::default().env("GREENLOOM_WORKERS", workers).run(|| {
+            with_log();
+            // SAFETY: a plain system call.
+            unsafe { libc::alarm(2) };
+            Runtime::builder()
+                .deadlock_grace(Duration::from_millis(50))
+                .run(|| {
+                    let task = greenloom::Builder::new().name("shielded");
+                    drop(task.spawn(|| shield(park)).unwrap());
+                    sleep(Duration::from_millis(20));
+                })
+                .unwrap();
+        });
+        assert_eq!(outcome.signal, Some(libc::SIGALRM), "{outcome:#?}");
+        assert!(
+            outcome.stderr.contains("(shielded): task.park"),
+            "{outcome:#?}"
+        );
+    }
+}
+
+fn cpu_time() -> Duration {
+    // SAFETY: `getrusage` fills the struct, for which zeroes are a value.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
+        usage
+    };
+    let part = |time: libc::timeval| {
+        Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64)
+    };
+    part(usage.ru_utime) + part(usage.ru_stime)
+}
+
+#[test]
+fn an_idle_runtime_uses_no_processor() {
+    child::run(|| {
+        let runtime = Runtime::builder()
+            .workers(4)
+            .deadlock_grace(Duration::from_millis(50))
+            .build()
+            .unwrap();
+        let parked: Vec<_> = (0..100)
+            .map(|_| runtime.handle().spawn(park).unwrap())
+            .collect();
+        let sleeping = runtime
+            .handle()
+            .spawn(|| sleep(Duration::from_secs(1000)))
+            .unwrap();
+        runtime.block_on(|| greenloom::unblock(|| doze(Duration::from_millis(5))));
+        doze(Duration::from_millis(200));
+        let before = cpu_time();
+        doze(Duration::from_millis(500));
+        let used = cpu_time() - before;
+        assert!(used < Duration::from_millis(5), "{used:?}");
+        drop((parked, sleeping));
+    })
+    .assert_success();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn threads_descriptors_and_stacks_are_back_at_zero_after_the_end() {
+    child::run(|| {
+        let round = |workers| {
+            let sum: usize = Runtime::builder()
+                .workers(workers)
+                .run(|| {
+                    for _ in 0..200 {
+                        drop(spawn(park));
+                        drop(spawn(|| sleep(Duration::from_secs(100))));
+                    }
+                    greenloom::unblock(|| ());
+                    let tasks: Vec<_> = (0..200).map(|n| spawn(move || n)).collect();
+                    tasks.into_iter().map(|task| task.join().unwrap()).sum()
+                })
+                .unwrap();
+            assert_eq!(sum, 19900);
+            let runtime = Runtime::builder().workers(workers).build().unwrap();
+            drop(runtime.handle().spawn(park).unwrap());
+            runtime.block_on(yield_now);
+            let handle = runtime.handle();
+            drop(runtime);
+            assert!(handle.spawn(|| ()).is_err());
+        };
+        let settle = || doze(Duration::from_millis(20));
+        round(2);
+        settle();
+        let (threads, fds) = (count("/proc/self/task"), count("/proc/self/fd"));
+        for workers in [1, 2, 4, 4, 4] {
+            round(workers);
+            assert_eq!(greenloom::stack::stats().live, 0);
+        }
+        settle();
+        assert_eq!(count("/proc/self/task"), threads);
+        assert_eq!(count("/proc/self/fd"), fds);
+    })
+    .assert_success();
+}
+
+/// Runs `f` in a fork of this process, which has no other thread; whether it came to its end.
+fn forked(f: impl FnOnce()) -> bool {
+    // SAFETY: the test's other threads hold no lock that `f` could need: the test harness waits.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0);
+    if pid == 0 {
+        // SAFETY: a plain system call.
+        unsafe { libc::alarm(20) };
+        let ended = catch_unwind(AssertUnwindSafe(f)).is_ok();
+        // SAFETY: ends the process without the harness's exit handlers.
+        unsafe { libc::_exit(i32::from(!ended)) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the process that was just started.
+    unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    status == 0
+}
+
+#[test]
+fn a_deadlock_is_raised_where_every_thread_is_ours() {
+    child::run(|| {
+        for workers in [1, 2] {
+            assert!(forked(|| {
+                assert_eq!(count("/proc/self/task"), 1);
+                let result = Runtime::builder()
+                    .workers(workers)
+                    .deadlock_grace(Duration::from_secs(60))
+                    .run(|| {
+                        let task = greenloom::Builder::new()
+                            .name("holder")
+                            .spawn(park)
+                            .unwrap();
+                        // Its thread stays in the pool.
+                        greenloom::unblock(|| ());
+                        let _ = task.join();
+                    });
+                let Err(greenloom::RunError::Panicked(payload)) = result else {
+                    panic!("no deadlock");
+                };
+                let report = *payload.downcast::<String>().unwrap();
+                assert!(report.contains("(holder): task.park"), "{report}");
+            }));
+        }
+    })
+    .assert_success();
+}
+
+#[test]
+fn a_thread_that_may_still_send_keeps_the_deadlock_from_being_raised() {
+    child::run(|| {
+        run(|| {
+            let me = greenloom::current();
+            std::thread::spawn(move || {
+                doze(Duration::from_millis(100));
+                me.unpark();
+            });
+            park();
+        });
+    })
+    .assert_success();
+}
+
+#[test]
+fn bad_worker_counts_are_errors() {
+    for bad in ["0", "-1", "many", "", "99999", "1.5"] {
+        let outcome = Child::default().env("GREENLOOM_WORKERS", bad).run(|| {
+            let Err(error) = try_run(|| ()) else {
+                panic!("accepted");
+            };
+            println!("{error}");
+            assert!(catch_unwind(|| spawn(|| ())).is_err());
+        });
+        outcome.assert_success();
+        assert!(outcome.stdout.contains("1 to 4096"), "{outcome:#?}");
+    }
+}
+
+#[test]
+fn good_worker_counts_are_heeded() {
+    Child::default()
+        .env("GREENLOOM_WORKERS", " 3 ")
+        .run(|| {
+            let workers = run(|| greenloom::Handle::current().unwrap().workers());
+            assert_eq!(workers, 3);
+        })
+        .assert_success();
+}
+
+/// Each of them ends, most by waiting for a stack, or without one; nothing aborts and nothing hangs.
+#[test]
+#[cfg_attr(gl_asan, ignore = "the sanitizer's shadow does not fit into the limit")]
+fn without_memory_for_stacks_tasks_wait_or_end_with_an_error() {
+    for workers in ["1", "3"] {
+        let outcome = Child::default()
+            .limit("ulimit -v 2000000")
+            .env("GREENLOOM_WORKERS", workers)
+            .run(|| {
+                let begun = Instant::now();
+                run(|| {
+                    // They end, so those that wait get their stacks in the end.
+                    let tasks: Vec<_> = (0..30_000)
+                        .map(|_| spawn(|| sleep(Duration::from_millis(1))))
+                        .collect();
+                    let mut failed = 0;
+                    for task in tasks {
+                        match task.join() {
+                            Ok(()) => {}
+                            Err(JoinError::NoStack(_)) => failed += 1,
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                    println!("{failed} without a stack");
+                    // Nothing will ever end here.
+                    let released = Arc::new(AtomicBool::new(false));
+                    let tasks: Vec<_> = (0..30_000)
+                        .map(|_| {
+                            let released = released.clone();
+                            spawn(move || {
+                                while !released.load(Ordering::Relaxed) {
+                                    greenloom::park_timeout(Duration::from_millis(300));
+                                }
+                            })
+                        })
+                        .collect();
+                    sleep(Duration::from_millis(500));
+                    released.store(true, Ordering::Relaxed);
+                    let ended = tasks
+                        .into_iter()
+                        .filter(|_| true)
+                        .map(|task| task.join())
+                        .filter(|outcome| matches!(outcome, Ok(()) | Err(JoinError::NoStack(_))))
+                        .count();
+                    assert_eq!(ended, 30_000);
+                    assert_eq!(spawn(|| 7).join().unwrap(), 7);
+                });
+                println!("{:?}", begun.elapsed());
+            });
+        outcome.assert_success();
+    }
+}
+
+#[test]
+#[cfg_attr(gl_asan, ignore = "the sanitizer's shadow does not fit into the limit")]
+fn what_can_never_get_a_stack_ends_with_an_error_that_names_the_limit() {
+    let outcome = Child::default().limit("ulimit -v 1000000").run(|| {
+        Runtime::builder()
+            .workers(1)
+            .closed_world()
+            .run(|| {
+                let mut stuck: Vec<_> = (0..10_000).map(|_| spawn(park)).collect();
+                // Until as many have started as can.
+                sleep(Duration::from_millis(1));
+                let last = stuck.pop().unwrap();
+                let Err(JoinError::NoStack(error)) = last.join() else {
+                    panic!("no error");
+                };
+                assert!(error.to_string().contains("RLIMIT_AS"), "{error}");
+                // Those that got one are there still.
+                assert!(stuck.iter().any(|task| !task.is_finished()));
+                println!("{error}");
+            })
+            .unwrap();
+    });
+    outcome.assert_success();
+}
+
+#[test]
+fn a_stop_with_tasks_that_wait_for_stacks_ends() {
+    if cfg!(gl_asan) {
+        return;
+    }
+    for workers in [1, 2] {
+        let outcome = Child::default()
+            .limit("ulimit -v 1500000")
+            .env("GREENLOOM_WORKERS", if workers == 1 { "1" } else { "2" })
+            .run(|| {
+                let ended = Arc::new(AtomicUsize::new(0));
+                let theirs = ended.clone();
+                run(move || {
+                    for _ in 0..20_000 {
+                        let ended = theirs.clone();
+                        let guard = OnDrop(move || {
+                            ended.fetch_add(1, Ordering::Relaxed);
+                        });
+                        drop(spawn(move || {
+                            let _guard = guard;
+                            park();
+                        }));
+                    }
+                    sleep(Duration::from_millis(300));
+                });
+                assert_eq!(ended.load(Ordering::Relaxed), 20_000);
+            });
+        outcome.assert_success();
+    }
+}
+
+#[test]
+fn a_panic_while_stderr_is_closed_is_a_panic_and_no_abort() {
+    Child::default()
+        .limit("exec 2>&-")
+        .run(|| {
+            run(|| {
+                let task = spawn(|| panic!("unheard"));
+                assert!(task.join().unwrap_err().is_panic());
+            });
+        })
+        .assert_success();
+}
+
+#[test]
+fn a_panic_hook_that_waits_blocks_its_thread_and_no_more() {
+    child::run(|| {
+        std::panic::set_hook(Box::new(|_| {
+            sleep(Duration::from_millis(2));
+            greenloom::park_timeout(Duration::from_millis(2));
+            yield_now();
+            let task = spawn(|| 3);
+            // Another worker may run it; on this one it starts when the hook has returned.
+            let _ = task.join_timeout(Duration::from_millis(5));
+        }));
+        Runtime::builder()
+            .workers(2)
+            .run(|| {
+                let tasks: Vec<_> = (0..10).map(|_| spawn(|| panic!("in hook"))).collect();
+                for task in tasks {
+                    assert!(task.join().unwrap_err().is_panic());
+                }
+            })
+            .unwrap();
+    })
+    .assert_success();
+}
+
+#[test]
+fn an_unjoined_panic_is_reported_once() {
+    let outcome = child::run(|| {
+        with_log();
+        run(|| {
+            drop(
+                greenloom::Builder::new()
+                    .name("lonely")
+                    .spawn(|| panic!("nobody asks"))
+                    .unwrap(),
+            );
+            sleep(Duration::from_millis(10));
+        });
+    });
+    outcome.assert_success();
+    assert_eq!(
+        outcome
+            .stderr
+            .matches("panicked and nobody joined it")
+            .count(),
+        1,
+        "{outcome:#?}"
+    );
+    assert!(outcome.stderr.contains("note: in task"), "{outcome:#?}");
+    assert!(outcome.stderr.contains("(lonely)"), "{outcome:#?}");
+}
+
+#[test]
+fn actors_that_idle_are_reported_once_and_not_for_ever() {
+    let outcome = child::run(|| {
+        with_log();
+        let runtime = Runtime::builder()
+            .workers(2)
+            .deadlock_grace(Duration::from_millis(5))
+            .build()
+            .unwrap();
+        let actor = runtime.handle().spawn(|| {
+            loop {
+                park();
+            }
+        });
+        let task = actor.unwrap().task();
+        for _ in 0..10 {
+            doze(Duration::from_millis(30));
+            task.unpark();
+        }
+    });
+    outcome.assert_success();
+    let reports = outcome.stderr.matches("deadlock:").count();
+    assert!(reports <= 1, "{outcome:#?}");
+}
+
+/// `run` in a program that was started with SIGPIPE at its default, as a C program that embeds us has it.
+#[test]
+fn a_broken_pipe_is_an_error_and_no_signal() {
+    child::run(|| {
+        // SAFETY: a plain system call; no handler is installed.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        run(|| {
+            use std::io::Write;
+            let listener = greenloom::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let peer = spawn(move || drop(listener.accept().unwrap()));
+            let mut stream = greenloom::net::TcpStream::connect(address).unwrap();
+            peer.join().unwrap();
+            let error = (0..100).find_map(|_| {
+                sleep(Duration::from_millis(1));
+                stream.write_all(&[0; 1000]).err()
+            });
+            println!("{error:?}");
+            assert!(error.is_some());
+        });
+    })
+    .assert_success();
+}
