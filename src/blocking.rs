@@ -1,6 +1,6 @@
 //! Work that blocks its thread, done on a thread of its own while only the task waits.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::thread;
@@ -100,7 +100,7 @@ fn collect<T>(desk: &Mutex<Desk<T>>) -> T {
                 Some(Ok(value)) => return value,
                 Some(Err(payload)) => {
                     drop(desk);
-                    resume_unwind(payload)
+                    park::rethrow(payload)
                 }
                 None => desk.waker = Some(park::current_waker()),
             }

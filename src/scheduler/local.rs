@@ -62,6 +62,8 @@ const UNWINDING: u32 = 8;
 const CANCELLATION: u32 = 16;
 /// `order` is set.
 const ORDERED: u32 = 32;
+/// It has described the wait that it is in.
+const DESCRIBED: u32 = 64;
 
 impl Local {
     #[inline]
@@ -163,11 +165,18 @@ impl Local {
         while let Some(order) = self.order.take() {
             self.set(ORDERED, false);
             if self.obey(processor, order, wait, place, since) {
-                return;
+                break;
             }
             self.suspend(processor, PARK);
             self.task.enter_if_ready();
         }
+        self.set(DESCRIBED, false);
+    }
+
+    /// Whether the task is in a wait that it has described: a report that comes late, when it has been
+    /// woken and waits for something else, is not for it.
+    pub(super) fn is_described(&self) -> bool {
+        self.has(DESCRIBED)
     }
 
     /// Still parked, on this task's own stack: the one place that may look at what it waits for. True
@@ -182,7 +191,10 @@ impl Local {
         since: Nanos,
     ) -> bool {
         match order {
-            Order::Describe(rows) => rows.push(Row::new(&self.task, wait, place, since)),
+            Order::Describe(rows) => {
+                self.set(DESCRIBED, true);
+                rows.push(Row::new(&self.task, wait, place, since));
+            }
             Order::Deadlock(_) if self.is_unwinding(processor) || self.cleanups.get() != 0 => {
                 // A panic out of a destructor would abort. It stays parked; the report will be logged.
                 self.task.set_told(true);
@@ -194,6 +206,7 @@ impl Local {
                 return true;
             }
             Order::Deadlock(report) => {
+                self.set(DESCRIBED, false);
                 self.task.enter();
                 panic!("{report}");
             }

@@ -88,6 +88,15 @@ fn park_thread(wait: &Wait<'_>) -> Wake {
     thread::park(wait.deadline)
 }
 
+/// Throws a payload that was caught elsewhere, so that this task knows that it unwinds: the panic hook, which
+/// tells it otherwise, is not called for it.
+pub(crate) fn rethrow(payload: Box<dyn std::any::Any + Send>) -> ! {
+    current::with_local(|local| match local {
+        Some(local) => local.rethrow(payload),
+        None => std::panic::resume_unwind(payload),
+    })
+}
+
 /// The waker of the running task, or of this thread where no task runs.
 #[inline]
 pub(crate) fn current_waker() -> Waker {

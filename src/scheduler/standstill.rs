@@ -115,19 +115,20 @@ impl Worker<'_> {
         }
     }
 
-    /// The main task, which lives here, ends with the report, if it still waits.
+    /// The main task, which lives here, ends with the report, if it is in that wait still.
     pub(super) fn end_with(&mut self, main: &super::task::TaskRef, report: Arc<str>) {
         if !main.is_parked() {
             return;
         }
         let key = main.key();
         if let Some(started) = self.tasks.get(key as usize) {
-            started.suspended().inspect(|local| {
-                if let Some(local) = local {
-                    local.order(Order::Deadlock(report));
-                }
+            let is_meant = started.suspended().inspect(|local| {
+                let local = local.filter(|local| local.is_described());
+                local.map(|local| local.order(Order::Deadlock(report)))
             });
-            self.resume(key);
+            if is_meant.is_some() {
+                self.resume(key);
+            }
         }
     }
 }

@@ -1,10 +1,9 @@
 //! Tasks that borrow from their parent's stack, and are gone before the borrow ends.
 #![allow(unsafe_code)]
 
-use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -215,7 +214,7 @@ where
     let told = scope.wait_for_all();
     firm.end();
     match result {
-        Err(payload) => rethrow(payload),
+        Err(payload) => park::rethrow(payload),
         Ok(value) => {
             if let Some(report) = told.report {
                 panic!("{report}");
@@ -246,13 +245,6 @@ fn restore(was_unwinding: bool) {
             local.caught(was_unwinding);
         }
     });
-}
-
-fn rethrow(payload: Box<dyn Any + Send>) -> ! {
-    current::with_local(|local| match local {
-        Some(local) => local.rethrow(payload),
-        None => resume_unwind(payload),
-    })
 }
 
 impl<'scope> Scope<'scope, '_> {
@@ -296,7 +288,7 @@ impl<'scope> Scope<'scope, '_> {
                 if !payload.is::<Unwind>() {
                     state.lock().unjoined_panics += 1;
                 }
-                rethrow(payload)
+                park::rethrow(payload)
             })
         };
         let leave = Leave {
