@@ -69,8 +69,14 @@ fn letters(letter: char) -> Generator<String> {
 }
 
 fn main() -> ExitCode {
-    let real = std::env::args().any(|arg| arg == "--real");
-    let pause = Duration::from_millis(if real { 1000 } else { 100 });
+    let mut pause = Duration::from_millis(100);
+    for word in std::env::args().skip(1) {
+        if word != "--real" {
+            eprintln!("usage: generators [--real]; what is `{word}`?");
+            return ExitCode::from(2);
+        }
+        pause = Duration::from_secs(1);
+    }
 
     let total = sum(0);
     let sums = [

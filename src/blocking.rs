@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::thread;
 
 use crate::driver::blocking_pool::on_pool_thread;
-use crate::scheduler::current;
+use crate::runtime::Handle;
 use crate::scheduler::park::{self, Wait};
 
 /// Where a job leaves what it came to, and the waker of who waits for it.
@@ -48,10 +48,10 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let shared = current::with_processor(|here| here.map(|here| here.shared.clone()));
-    let Some(shared) = shared.filter(|_| !on_pool_thread()) else {
+    let Some(here) = Handle::current().filter(|_| !on_pool_thread()) else {
         return f();
     };
+    let shared = here.shared().clone();
     let desk = Arc::new(Mutex::new(Desk {
         outcome: None,
         waker: None,

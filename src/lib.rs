@@ -1,4 +1,129 @@
 //! Stackful coroutines and green threads: code that reads like blocking code, a million tasks at a time.
+//!
+//! A green thread, called a *task* here, has a stack of its own. So it can wait anywhere, at any depth of
+//! calls and inside of anybody's code, and nothing waits but itself: the OS thread under it, its *worker*,
+//! goes on with other tasks. There is no `async`, no second kind of function and no second library: the
+//! calls have std's names and shapes.
+//!
+#![cfg_attr(feature = "runtime", doc = "```")]
+#![cfg_attr(not(feature = "runtime"), doc = "```ignore")]
+//! use std::io::{self, Read, Write};
+//! use greenloom::net::{Shutdown, TcpListener, TcpStream};
+//!
+//! # fn main() -> io::Result<()> {
+//! greenloom::run(|| {
+//!     let listener = TcpListener::bind("127.0.0.1:0")?;
+//!     let address = listener.local_addr()?;
+//!     greenloom::spawn(move || {
+//!         for stream in listener.incoming().flatten() {
+//!             greenloom::spawn(move || io::copy(&mut &stream, &mut &stream)); // a task each
+//!         }
+//!     });
+//!     let mut stream = TcpStream::connect(address)?;
+//!     stream.write_all(b"and back")?;
+//!     stream.shutdown(Shutdown::Write)?;
+//!     let mut echo = String::new();
+//!     stream.read_to_string(&mut echo)?;
+//!     assert_eq!(echo, "and back");
+//!     Ok(()) // what is left, the server here, is cancelled and joined
+//! })
+//! # }
+//! ```
+//!
+//! # What there is
+//!
+//! | module | for |
+//! |---|---|
+//! | [`coroutine`] | `Coroutine`, `Generator`, `Greenlet` and `suspend`: complete without all of the below |
+//! | [`stack`] | the size of stacks, how many there are, what they take |
+//! | [`runtime`] | where tasks run: settings, several runtimes, the default one |
+//! | [`task`] | tasks: spawned, joined, cancelled, scoped, parked |
+//! | [`time`] | sleeping, time-outs, the clock that a runtime goes by |
+//! | [`sync`] | locks, semaphores, events: between tasks, OS threads, and both |
+//! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous |
+//! | [`net`] | TCP with std's names |
+//! | [`io`] | waiting for any other descriptor |
+//! | [`unblock`] | work that blocks a thread, done on a thread of its own |
+//!
+//! The calls that std has in `std::thread` stand here at the top: [`spawn`], [`sleep`], [`park`],
+//! [`scope`], [`current`], [`yield_now`], [`Builder`]. Porting a threaded program is changing its `use`
+//! lines.
+//!
+//! # Where tasks run
+//!
+//! [`run`] makes the calling thread a worker and its closure the first task, and returns when nothing is
+//! left. A [`Runtime`] keeps workers in the background. [`spawn`] goes to the runtime that it is called in;
+//! on a plain thread to the default runtime, which starts with the first such call.
+//!
+//! A task is started by whichever worker has time, and then stays on that worker's thread to its end. So
+//! it may hold anything while it waits: `Rc`s, borrowed `RefCell`s, references to thread-locals. The
+//! price: load is balanced when tasks start, not later. Nothing is preempted: a task that computes for
+//! long without waiting calls [`yield_now`] now and then.
+//!
+//! # How tasks end
+//!
+//! By returning; by a panic, which goes to whoever joins them; or because they are cancelled, by
+//! [`JoinHandle::cancel`], a [`timeout`], or the end of their scope or runtime. A cancelled task *unwinds*
+//! from where it waits: every destructor runs, no panic hook is called, no lock of [`sync`] is poisoned.
+//! [`shield`] keeps it out of a section that must finish. Destructors may wait while they are at it.
+//!
+//! When every task waits and nothing can wake one, that is a deadlock: by default the main task's call
+//! panics with a table of who waits for what, and where. See [`OnDeadlock`].
+//!
+//! # Features
+//!
+//! | feature | |
+//! |---|---|
+//! | `runtime` (default) | all but [`coroutine`] and [`stack`]; brings mio, slab and socket2 |
+//!
+//! Without it there are no threads, no clocks and no sockets: a layer to build other schedulers on.
+//!
+//! # Safety
+//!
+//! Nothing here asks for `unsafe`: there is no public `unsafe fn`, and no safe one that breaks the rules of
+//! Rust when it is used wrongly. The `unsafe` inside is confined to the files of a register, which a test
+//! keeps exact. Two edges lie outside of what a library can hold:
+//!
+//! * A *bare* coroutine that is suspended inside [`LocalKey::with`](std::thread::LocalKey::with) and
+//!   outlives its thread's locals, because it was forgotten or is stored in another of them, has a
+//!   reference to what is gone. Tasks are not concerned: they end before their worker's locals do.
+//! * Foreign code whose `unsafe` relies on scopes that nest on one thread (autorelease pools, interpreter
+//!   locks, `scoped_tls`) must not be suspended in the middle of one: wrap it in [`no_park`].
+//!
+//! A stack that runs over hits a guard; the report names the task or coroutine, and the process aborts. With
+//! `panic = "abort"` nothing unwinds, so nothing is cancelled either: a program that does so ends.
+//!
+//! # Platforms
+//!
+//! Unix: Linux on x86-64 is what it is developed and tested on. Windows is refused at compile time.
+#![cfg_attr(not(feature = "runtime"), doc = "")]
+#![cfg_attr(
+    not(feature = "runtime"),
+    doc = "
+[`runtime`]: #features
+[`task`]: #features
+[`time`]: #features
+[`sync`]: #features
+[`channel`]: #features
+[`net`]: #features
+[`io`]: #features
+[`unblock`]: #features
+[`spawn`]: #features
+[`sleep`]: #features
+[`park`]: #features
+[`scope`]: #features
+[`current`]: #features
+[`yield_now`]: #features
+[`Builder`]: #features
+[`run`]: #features
+[`Runtime`]: #features
+[`JoinHandle::cancel`]: #features
+[`timeout`]: #features
+[`shield`]: #features
+[`OnDeadlock`]: #features
+[`no_park`]: #features
+"
+)]
 #![deny(unsafe_code)]
 
 pub(crate) mod base;
@@ -33,11 +158,16 @@ pub use blocking::unblock;
 pub use runtime::{Handle, OnDeadlock, RunError, Runtime, run, try_run};
 #[cfg(feature = "runtime")]
 pub use task::{
-    Builder, JoinError, JoinHandle, TaskId, current, no_park, park, park_timeout, scope, shield,
-    spawn, spawn_after, spawn_local, yield_now,
+    Builder, JoinError, JoinHandle, Scope, ScopedJoinHandle, Task, TaskId, checkpoint, current,
+    no_park, park, park_timeout, scope, shield, spawn, spawn_after, spawn_local, yield_now,
 };
 #[cfg(feature = "runtime")]
-pub use time::{sleep, sleep_until, timeout};
+pub use time::{deadline, sleep, sleep_until, timeout};
 
 #[cfg(all(doctest, feature = "runtime"))]
 mod compile_fail;
+
+/// The examples of README.md, run as tests.
+#[cfg(all(doctest, feature = "runtime"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

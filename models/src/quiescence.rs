@@ -232,8 +232,10 @@ impl World {
         let sent = self.foreign_sent.load(SeqCst);
         if sent == self.foreign_plan && self.live() == 0 {
             *self.stop.lock().unwrap() = true;
-            for worker in self.sleepers.wake_all() {
-                self.workers[worker].bell.ring();
+            for (number, worker) in self.workers.iter().enumerate() {
+                if self.sleepers.wake(number) {
+                    worker.bell.ring();
+                }
             }
         } else {
             // True, but not the end: the foreign thread is about to send more.

@@ -141,19 +141,6 @@ impl Clock {
         }
     }
 
-    /// The time as an `Instant`: of the virtual clock, the one that its deadlines convert to.
-    pub(crate) fn now_instant(&self) -> Instant {
-        match &self.0 {
-            Kind::Real(_) => Instant::now(),
-            Kind::Virtual(_) => Deadline::at(self.now()).to_instant().unwrap_or_else(anchor),
-        }
-    }
-
-    /// `duration` from now.
-    pub(crate) fn deadline_after(&self, duration: Duration) -> Deadline {
-        Deadline::after(self.now(), duration)
-    }
-
     /// Moves a virtual clock to `deadline`, unless that has passed or never comes; returns the
     /// new time.
     ///
@@ -222,12 +209,11 @@ mod tests {
         let clock = Clock::new_virtual();
         let (twin, start) = (clock.clone(), clock.now());
         assert_eq!(clock.now(), start);
-        let deadline = clock.deadline_after(Duration::from_secs(3600));
+        let deadline = Deadline::after(start, Duration::from_secs(3600));
         assert_eq!(twin.advance_to(deadline), start + 3_600_000_000_000);
         assert_eq!(clock.now(), deadline.nanos());
         assert_eq!(clock.advance_to(Deadline::PASSED), deadline.nanos());
         assert_eq!(clock.advance_to(Deadline::NEVER), deadline.nanos());
-        assert_eq!(clock.now_instant(), deadline.to_instant().unwrap());
     }
 
     #[test]

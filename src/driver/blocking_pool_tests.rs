@@ -1,4 +1,8 @@
 //! What whoever submits jobs may rely on: they run, once, and the pool lives.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests block their own threads"
+)]
 
 use super::*;
 use std::sync::Barrier;

@@ -299,11 +299,6 @@ impl ReactorShared {
         self.lock().entries.len()
     }
 
-    /// Has the reactor stopped?
-    pub(crate) fn is_gone(&self) -> bool {
-        self.lock().registry.is_none()
-    }
-
     #[inline]
     pub(super) fn waiting_count(&self) -> &AtomicUsize {
         &self.waiting

@@ -156,13 +156,10 @@ impl Registration {
         tick: Tick,
         waker: impl FnOnce() -> Waker,
     ) -> Arm {
-        // Without the lock, to save the waker; asked again with it.
-        if let Some(answer) = self.refusal(direction, tick) {
-            return answer;
-        }
         // Made outside of the lock: a waker may be anybody's code.
         let waker = waker();
         let mut waiters = self.lock();
+        // Rare: the caller has just been told by the system that there is nothing.
         if let Some(answer) = self.refusal(direction, tick) {
             return answer;
         }
@@ -241,11 +238,6 @@ impl Registration {
         let result = self.reactor.remove(self, fd.as_raw_fd());
         self.close();
         result
-    }
-
-    /// Is it registered at this reactor?
-    pub(crate) fn is_at(&self, reactor: &ReactorShared) -> bool {
-        std::ptr::eq(&*self.reactor, reactor)
     }
 
     #[inline]

@@ -42,10 +42,12 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
+    #[inline]
     pub(crate) fn of(timeout: Option<Duration>) -> Limit {
         timeout.map_or(Limit::Never, Limit::Within)
     }
 
+    #[inline]
     pub(crate) fn deadline(self) -> Deadline {
         match self {
             Limit::Never => Deadline::NEVER,
@@ -138,6 +140,36 @@ impl Watch {
         drained: impl Fn(&T) -> bool,
     ) -> io::Result<T> {
         park::spend_budget();
+        // The common case: registered long ago, and there is something to be had.
+        if let Some(first) = self.first.get() {
+            let tick = first.prepare(aim.direction);
+            if !first.is_drained(aim.direction, tick) && first.standing() == Standing::Open {
+                match call() {
+                    Ok(value) => {
+                        if drained(&value) {
+                            first.note_drained(aim.direction, tick);
+                        }
+                        return Ok(value);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        first.note_drained(aim.direction, tick);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(self.explain(error)),
+                }
+            }
+        }
+        self.operate_waiting(fd, aim, call, drained)
+    }
+
+    #[track_caller]
+    fn operate_waiting<T>(
+        &self,
+        fd: BorrowedFd<'_>,
+        aim: Aim,
+        mut call: impl FnMut() -> io::Result<T>,
+        drained: impl Fn(&T) -> bool,
+    ) -> io::Result<T> {
         let mut deadline = None;
         let mut last = None;
         loop {
@@ -151,16 +183,17 @@ impl Watch {
             // yet, a spurious wake, a plain thread, a last look at the deadline.
             if last.is_some() || !tick.is_some_and(is_known) {
                 match call() {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Ok(value) if drained(&value) => {
-                        if let Some((at, tick)) = tick {
+                    Ok(value) => {
+                        if let Some((at, tick)) = tick
+                            && drained(&value)
+                        {
                             at.note_drained(aim.direction, tick);
                         }
                         return Ok(value);
                     }
-                    Err(_) if self.is_closed() => return Err(closed_by_another()),
-                    result => return result,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(self.explain(error)),
                 }
             }
             if last == Some(Waited::TimedOut) {
@@ -168,6 +201,15 @@ impl Watch {
             }
             let deadline = *deadline.get_or_insert_with(|| aim.limit.deadline());
             last = Some(self.wait(fd, aim, tick, deadline)?);
+        }
+    }
+
+    /// An error that closing on our side brought about is told as such.
+    #[cold]
+    fn explain(&self, error: io::Error) -> io::Error {
+        match self.is_closed() {
+            true => closed_by_another(),
+            false => error,
         }
     }
 
@@ -194,6 +236,7 @@ impl Watch {
     }
 
     #[track_caller]
+    #[inline]
     fn wait(
         &self,
         fd: BorrowedFd<'_>,
@@ -300,6 +343,7 @@ impl Drop for Disarm<'_> {
 }
 
 #[track_caller]
+#[inline]
 fn park_at(
     fd: BorrowedFd<'_>,
     at: &Registration,

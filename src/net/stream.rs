@@ -64,6 +64,7 @@ impl Timeout {
         Timeout(AtomicU64::new(Timeout::NONE))
     }
 
+    #[inline]
     fn get(&self) -> Option<Duration> {
         // Relaxed: a number by itself.
         match self.0.load(Ordering::Relaxed) {

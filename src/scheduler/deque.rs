@@ -286,15 +286,22 @@ impl<T: Word> Owner<T> {
         if tail - head <= old.mask {
             return;
         }
-        let new = Ring::allocate(old.slots.len() * 2, Some(self.ring.get()));
+        // Kept for slow thieves, if there can be any.
+        let older = (!self.alone).then(|| self.ring.get());
+        let new = Ring::allocate(old.slots.len() * 2, older);
         for index in head..tail {
             // SAFETY: just made, and leaked: valid until the deque is dropped.
             let to = unsafe { new.as_ref() }.slot(index);
             to.store(old.slot(index).load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        self.ring.set(new);
+        let old = self.ring.replace(new);
         // Release: pairs with the thieves' acquiring load of the pointer; they see the copied slots.
         self.inner.ring.store(new.as_ptr(), Ordering::Release);
+        if self.alone {
+            // SAFETY: made by `Ring::allocate`, no longer current, not in the chain of the new one, and
+            // nobody but this owner ever reads rings of a deque without stealers.
+            drop(unsafe { Box::from_raw(old.as_ptr()) });
+        }
     }
 
     /// Takes the oldest item.

@@ -310,9 +310,4 @@ impl Processor {
     pub(crate) fn set_tick(&self, now: Nanos) {
         self.tick.set(now);
     }
-
-    #[cfg(test)]
-    pub(crate) fn ready_len(&self) -> usize {
-        self.ready.len()
-    }
 }

@@ -401,18 +401,6 @@ impl Sleepers {
         Some(worker)
     }
 
-    /// Wakes all sleepers, to stop: set a flag first that every worker's look before its sleep checks.
-    /// Write the eventfd of each.
-    pub(crate) fn wake_all(&self) -> Vec<usize> {
-        fence(Ordering::SeqCst);
-        let mut book = lock(&self.book);
-        let woken = book.asleep.clone();
-        for &worker in &woken {
-            self.leave(&mut book, worker);
-        }
-        woken
-    }
-
     /// Makes the worker awake; `false` if it was.
     fn leave(&self, book: &mut Book, worker: usize) -> bool {
         let state = &self.slots[worker].state;

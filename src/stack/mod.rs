@@ -15,14 +15,11 @@ mod shortage;
 mod size;
 
 pub use global::{StackStats, stats};
-#[allow(
-    unused_imports,
-    reason = "not every set of features has all of the floors above"
-)]
 pub(crate) use label::{Kind, Label};
+#[cfg(feature = "runtime")]
+pub(crate) use pool::StackPool;
+pub(crate) use pool::thread_acquire;
 pub use pool::trim;
-#[allow(unused_imports, reason = "as above")]
-pub(crate) use pool::{StackPool, thread_acquire};
 pub(crate) use region::Stack;
 pub use size::{InvalidStackSize, StackSize};
 

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -229,20 +228,6 @@ impl<T> JoinHandle<T> {
     /// The task itself, to unpark or to compare.
     pub fn task(&self) -> Task {
         Task::new(self.joiner.task.clone())
-    }
-
-    /// As [`join`](Self::join), but throws the task's panic on in the caller.
-    ///
-    /// # Panics
-    ///
-    /// With the task's own payload, or with a message when it was cancelled.
-    #[track_caller]
-    pub(crate) fn join_or_panic(self) -> T {
-        match self.join() {
-            Ok(value) => value,
-            Err(JoinError::Panicked(payload)) => resume_unwind(payload),
-            Err(error) => panic!("{error}"),
-        }
     }
 }
 

@@ -298,11 +298,8 @@ impl<'scope> Scope<'scope, '_> {
         // SAFETY: `f` and its value may borrow for 'scope, which lasts until `scope` returns, and that is
         // after every child's farewell: `children` holds the key from before the launch until then.
         let launched = unsafe { launch_unchecked(&self.runtime, spec, body, leave) };
-        let joiner = match launched {
-            Ok(joiner) => joiner,
-            // Its farewell has been said: the key may be another child's by now.
-            Err(error) => return Err(error.into()),
-        };
+        // Of a refused child the farewell has been said: the key may be another child's by now.
+        let joiner = launched?;
         let must_cancel = self.state.lock().enlist(key, number, &joiner.task);
         if must_cancel {
             joiner.cancel();

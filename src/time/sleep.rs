@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::base::clock::{Clock, Deadline};
-use crate::scheduler::{current, park};
+use crate::base::clock::Deadline;
+use crate::scheduler::park;
 use crate::task::sleep_until_deadline;
 
 /// Waits for `duration`, by the runtime's clock; the real one on a plain thread.
@@ -49,8 +49,8 @@ pub fn sleep_until(instant: Instant) {
 /// The time by the clock that [`sleep`] goes by here: the runtime's, which may be virtual, or the real
 /// one on a plain thread.
 pub fn now() -> Instant {
-    current::with_processor(|processor| match processor {
-        Some(processor) => processor.clock.now_instant(),
-        None => Clock::real().now_instant(),
-    })
+    // `None` only where the platform's `Instant` cannot express it, some centuries from now.
+    Deadline::at(park::now())
+        .to_instant()
+        .unwrap_or_else(Instant::now)
 }

@@ -2,6 +2,8 @@
 
 mod child;
 mod coroutine;
+#[cfg(feature = "runtime")]
+mod net;
 mod overflow;
 #[cfg(feature = "runtime")]
 mod panic_abort;

@@ -87,7 +87,7 @@ fn foreign_threads_unpark_tasks() {
                     while !is_done.load(Ordering::Relaxed) {
                         target.unpark();
                         round += 1;
-                        if round % 8 == 0 {
+                        if round.is_multiple_of(8) {
                             // Long enough for the workers to fall asleep, now and then.
                             hog(Duration::from_micros(u64::from(round % 64)));
                         }

@@ -30,7 +30,8 @@ pub(crate) fn watched<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static)
 
 /// Blocks the thread: what a task that hogs its worker does.
 pub(crate) fn hog(duration: Duration) {
-    std::thread::sleep(duration); // real sleep: that is the point of it
+    // real sleep: to hold the thread is what it is for
+    std::thread::sleep(duration);
 }
 
 /// Blocks the thread until the condition holds; false if it does not in good time.

@@ -119,15 +119,6 @@ fn a_report_is_raised_unless_something_has_happened() {
     assert!(!sleepers.ask(0), "it is awake");
 }
 
-#[test]
-fn all_are_woken_to_stop() {
-    let sleepers = Sleepers::new(3);
-    let _ = asleep(&sleepers, 2, Hope::Hopeless);
-    let _ = asleep(&sleepers, 0, Hope::Hopeful);
-    assert_eq!(sleepers.wake_all(), [2, 0]);
-    assert_eq!(sleepers.wake_all(), []);
-}
-
 /// Four workers, each asleep whenever it can be, and two foreign threads with work for any of them.
 #[test]
 fn work_from_foreign_threads_is_all_done() {
@@ -152,9 +143,8 @@ fn work_from_foreign_threads_is_all_done() {
                     {
                         ring(sleepers.stop_search(me, more));
                         if done.fetch_add(1, Ordering::AcqRel) + 1 == 2 * EACH {
-                            sleepers
-                                .wake_all()
-                                .into_iter()
+                            (0..WORKERS)
+                                .filter(|&worker| sleepers.wake(worker))
                                 .for_each(|worker| ring(Some(worker)));
                         }
                         continue;
