@@ -2,10 +2,8 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use std::cell::RefCell;
-use std::ptr::NonNull;
-
-use super::current;
+use std::cell::{Cell, RefCell};
+use std::ptr::{self, NonNull};
 
 /// Sizes are multiples of this.
 const STEP: usize = 16;
@@ -35,6 +33,38 @@ impl Blocks {
     }
 }
 
+thread_local! {
+    /// The blocks of the worker that runs on this thread; null elsewhere.
+    static HERE: Cell<*const Blocks> = const { Cell::new(ptr::null()) };
+}
+
+/// Makes these blocks the ones that tasks on this thread are made of, for as long as it lives.
+#[derive(Debug)]
+pub(super) struct InUse<'a> {
+    _blocks: &'a Blocks,
+}
+
+impl<'a> InUse<'a> {
+    pub(super) fn new(blocks: &'a Blocks) -> Self {
+        HERE.set(blocks);
+        InUse { _blocks: blocks }
+    }
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        HERE.set(ptr::null());
+    }
+}
+
+/// Runs `f` with the free blocks of one size on this thread, if it keeps any.
+#[inline]
+fn with_free<R>(place: usize, f: impl FnOnce(&mut Vec<NonNull<u8>>) -> R) -> Option<R> {
+    // SAFETY: `InUse` put the pointer there, and takes it away before the blocks die.
+    let blocks = unsafe { HERE.get().as_ref() };
+    blocks.map(|blocks| f(&mut blocks.free.borrow_mut()[place]))
+}
+
 impl Drop for Blocks {
     fn drop(&mut self) {
         for (place, free) in self.free.get_mut().iter_mut().enumerate() {
@@ -61,9 +91,7 @@ fn place_of(layout: Layout) -> Option<usize> {
 #[inline]
 pub(super) fn allocate(layout: Layout) -> NonNull<u8> {
     let place = place_of(layout);
-    let kept = place.and_then(|place| {
-        current::with_processor(|here| here?.blocks.free.borrow_mut()[place].pop())
-    });
+    let kept = place.and_then(|place| with_free(place, Vec::pop).flatten());
     kept.unwrap_or_else(|| {
         let layout = place.map_or(layout, layout_of);
         // SAFETY: the size is not zero: a task has a header.
@@ -80,17 +108,16 @@ pub(super) fn allocate(layout: Layout) -> NonNull<u8> {
 #[inline]
 pub(super) unsafe fn release(block: NonNull<u8>, layout: Layout) {
     let place = place_of(layout);
-    let is_kept = place.is_some_and(|place| {
-        current::with_processor(|here| {
-            let Some(here) = here else { return false };
-            let free = &mut here.blocks.free.borrow_mut()[place];
-            let has_room = free.len() < KEPT;
-            if has_room {
-                free.push(block);
-            }
-            has_room
-        })
-    });
+    let keep = |free: &mut Vec<NonNull<u8>>| {
+        let has_room = free.len() < KEPT;
+        if has_room {
+            free.push(block);
+        }
+        has_room
+    };
+    let is_kept = place
+        .and_then(|place| with_free(place, keep))
+        .unwrap_or(false);
     if !is_kept {
         // SAFETY: it came from `alloc` with this layout.
         unsafe { dealloc(block.as_ptr(), place.map_or(layout, layout_of)) };

@@ -1,37 +1,27 @@
 //! The running thread's worker and task: the one door through which code on a task's stack reaches both.
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
 use std::panic::Location;
 use std::ptr;
 
-use crate::coroutine::raw::RawYielder;
 use crate::sys::cpu::prefetch;
 
 use super::header::Claim;
 use super::local::Local;
-use super::park::{Wait, Wake};
 use super::processor::Processor;
+use super::switch;
 use super::task::TaskRef;
+use super::wait::{Wait, Wake};
 
-struct Here {
-    /// The worker whose loop runs on this thread; null elsewhere.
-    processor: Cell<*const Processor>,
-    /// The record of the task that runs on this thread right now; null on a worker's own stack.
-    local: Cell<*const Local>,
-}
-
-thread_local! {
-    // Const and without a destructor: reading it is one load, also while the thread exits.
-    static HERE: Here = const {
-        Here { processor: Cell::new(ptr::null()), local: Cell::new(ptr::null()) }
-    };
+#[inline(always)]
+fn pointers() -> (*const Processor, *const Local) {
+    (switch::processor().cast(), switch::local().cast())
 }
 
 /// Runs `f` with this thread's worker, if it is one.
 #[inline]
 pub(crate) fn with_processor<R>(f: impl FnOnce(Option<&Processor>) -> R) -> R {
-    let processor = HERE.with(|here| here.processor.get());
+    let processor = switch::processor().cast::<Processor>();
     // SAFETY: `Enter` put the pointer there and takes it away before its processor dies, on this thread;
     // the reference does not leave `f`, which runs on this thread, inside the worker's loop.
     f(unsafe { processor.as_ref() })
@@ -40,7 +30,7 @@ pub(crate) fn with_processor<R>(f: impl FnOnce(Option<&Processor>) -> R) -> R {
 /// Runs `f` with the task that is running here, if any.
 #[inline]
 pub(crate) fn with_local<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
-    let local = HERE.with(|here| here.local.get());
+    let local = switch::local().cast::<Local>();
     // SAFETY: `local` lies at the base of the running task's stack (see `run_task`), and everything that
     // runs while the pointer is installed runs above it; it is replaced at each switch of task.
     f(unsafe { local.as_ref() })
@@ -49,7 +39,7 @@ pub(crate) fn with_local<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
 /// Runs `f` with both, as they are needed together by every wait of a task.
 #[inline(always)]
 pub(crate) fn with_task<R>(f: impl FnOnce(Option<(&Processor, &Local)>) -> R) -> R {
-    let (processor, local) = HERE.with(|here| (here.processor.get(), here.local.get()));
+    let (processor, local) = pointers();
     // SAFETY: as in `with_processor` and `with_local`; a local is installed only under a processor.
     f(unsafe { processor.as_ref().zip(local.as_ref()) })
 }
@@ -60,7 +50,7 @@ pub(crate) fn with_task<R>(f: impl FnOnce(Option<(&Processor, &Local)>) -> R) ->
 /// `Local::switch_out`.
 #[inline(always)]
 pub(super) fn yield_here() -> bool {
-    let (processor, local) = HERE.with(|here| (here.processor.get(), here.local.get()));
+    let (processor, local) = pointers();
     // SAFETY: as in `with_task`.
     let task = unsafe { processor.as_ref().zip(local.as_ref()) };
     match task {
@@ -75,7 +65,7 @@ pub(super) fn yield_here() -> bool {
 /// Parks, if a task runs here that may; `None` otherwise. For the way it is written see `yield_here`.
 #[inline(always)]
 pub(super) fn park_here(wait: &Wait<'_>, place: &'static Location<'static>) -> Option<Wake> {
-    let (processor, local) = HERE.with(|here| (here.processor.get(), here.local.get()));
+    let (processor, local) = pointers();
     // SAFETY: as in `with_task`.
     let task = unsafe { processor.as_ref().zip(local.as_ref()) };
     match task {
@@ -93,22 +83,18 @@ pub(crate) struct Enter<'a> {
 impl<'a> Enter<'a> {
     /// `None` when the thread runs a worker already.
     pub(crate) fn new(processor: &'a Processor) -> Option<Self> {
-        HERE.with(|here| {
-            here.processor
-                .get()
-                .is_null()
-                .then(|| here.processor.set(processor))?;
-            Some(Enter { processor })
-        })
+        if !switch::processor().is_null() {
+            return None;
+        }
+        switch::set_processor(ptr::from_ref(processor).cast());
+        Some(Enter { processor })
     }
 }
 
 impl Drop for Enter<'_> {
     fn drop(&mut self) {
-        HERE.with(|here| {
-            debug_assert!(ptr::eq(here.processor.get(), self.processor));
-            here.processor.set(ptr::null());
-        });
+        debug_assert!(ptr::eq(switch::processor().cast(), self.processor));
+        switch::set_processor(ptr::null());
     }
 }
 
@@ -129,7 +115,8 @@ impl Suspended {
     /// To be called on the worker's own stack when a task has switched out: no task runs here now.
     #[inline]
     pub(crate) fn take(frame: usize) -> Suspended {
-        let local = HERE.with(|here| here.local.replace(ptr::null()));
+        let local = switch::local().cast();
+        switch::set_local(ptr::null());
         Suspended {
             local,
             frame: ptr::without_provenance(frame),
@@ -156,21 +143,15 @@ impl Suspended {
     }
 }
 
-/// Makes `local`'s task the running one again: called by the task, on its own stack, after each switch.
-#[inline(always)]
-pub(super) fn set_local(local: &Local) {
-    HERE.with(|here| here.local.set(local));
-}
-
 /// Runs the body of the task that this worker has claimed, on the task's own stack, with its record at the
 /// base of that stack. Called once a task, by the loop.
 #[inline]
 pub(super) fn run_task(local: &Local) {
-    set_local(local);
+    switch::set_local(ptr::from_ref(local).cast());
     // SAFETY: the loop starts only what it has claimed, and a task's coroutine calls this once.
     unsafe { local.task.run() };
     // What follows drops the record itself, and with it perhaps the last reference to the task.
-    HERE.with(|here| here.local.set(ptr::null()));
+    switch::set_local(ptr::null());
 }
 
 /// Ends a task that the loop has claimed and cannot start.
@@ -194,27 +175,5 @@ pub(super) fn claim(task: &TaskRef) -> Option<TaskRef> {
         // SAFETY: won this instant.
         Claim::Won => Some(unsafe { task.runner() }),
         Claim::Lost => None,
-    }
-}
-
-/// The yielder of a task, at the base of its stack.
-#[derive(Clone, Copy)]
-pub(crate) struct BaseYielder(*const RawYielder);
-
-impl BaseYielder {
-    pub(crate) fn new(yielder: &RawYielder) -> Self {
-        BaseYielder(yielder)
-    }
-
-    /// Suspends the task, from whatever stack of it is running.
-    ///
-    /// Called by `Local` alone, which lives on the same stack as the yielder.
-    #[inline(always)]
-    pub(super) fn suspend(self, word: usize) {
-        // SAFETY: the yielder lies at the base of the task's stack and so outlives the `Local` that holds
-        // this value. The task is running (its `Local` was reached through `HERE`), perhaps on the stack
-        // of a coroutine that it resumed; suspending the outer from the inner stack is sound, for the
-        // inner one is not resumed before the outer is.
-        unsafe { (*self.0).suspend(word) }
     }
 }

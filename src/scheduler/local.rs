@@ -9,11 +9,11 @@ use crate::coroutine::ambient::{self, Chain};
 use crate::driver::timers::TimerKey;
 
 use super::cancel::{Scopes, Target, Unwind};
-use super::current::{self, BaseYielder};
-use super::park::{Unwinding, Wait, Wake};
 use super::processor::Processor;
 use super::report::{Order, Row};
+use super::switch::{self, BaseYielder};
 use super::task::TaskRef;
+use super::wait::{Unwinding, Wait, Wake};
 
 /// A task suspends with the address of its innermost frame, so that its worker can have that memory ready
 /// when it is resumed; this bit of it says whether it parks, and is not to be put in line again.
@@ -245,7 +245,7 @@ impl Local {
         let chain = ambient::exchange(Chain::EMPTY);
         let frame = (&raw const chain).addr();
         self.yielder.suspend(frame & !PARK | how);
-        current::set_local(self);
+        switch::set_local(std::ptr::from_ref(self).cast());
         ambient::exchange(chain);
         self.io_budget.set(IO_BUDGET);
     }

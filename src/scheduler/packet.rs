@@ -15,8 +15,9 @@ use super::cancel::Unwind;
 use super::current;
 use super::header::{Fate, Spec, TaskId};
 use super::local::Local;
-use super::park::{self, Wait, Wake};
+use super::park;
 use super::task::{Body, TaskRef};
+use super::wait::{Describe, Wait, Wake};
 use super::wake;
 
 /// Why a task gave no value.
@@ -444,7 +445,7 @@ impl<T> Drop for Neighbour<'_, T> {
 /// What a join waits for, for reports.
 struct Target<'a>(&'a TaskRef);
 
-impl park::Describe for Target<'_> {
+impl Describe for Target<'_> {
     fn describe(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "task {}", self.0.id)?;
         match self.0.name() {

@@ -8,12 +8,11 @@ use crate::base::clock::{Clock, Deadline, Nanos};
 use crate::driver::reactor::ReactorShared;
 use crate::driver::timers::{TimerKey, Timers};
 
-use super::blocks::Blocks;
 use super::deque::Owner;
+use super::header::AfterWake;
 use super::ring::Ring;
 use super::shared::Shared;
 use super::task::TaskRef;
-use super::wake;
 
 /// In the ready queue instead of a key: take the oldest task not yet started.
 ///
@@ -50,8 +49,6 @@ pub(crate) struct Processor {
     timers: RefCell<Timers<u32>>,
     /// The time when the driver was last looked at: good enough for reports, free of a clock read.
     tick: Cell<Nanos>,
-    /// Memory of tasks that have ended here, for those to come.
-    pub(crate) blocks: Blocks,
     /// Entries of `fresh` whose tasks were handed over to their joiners, about.
     dead: Cell<usize>,
     /// How many tasks of this worker are suspended in the midst of their unwinding.
@@ -96,7 +93,6 @@ impl Processor {
             next: Cell::new(NOBODY),
             timers: RefCell::new(Timers::new()),
             tick,
-            blocks: Blocks::new(),
             dead: Cell::new(0),
             // A loop that is entered while its thread unwinds would otherwise take every task for
             // unwinding.
@@ -121,14 +117,14 @@ impl Processor {
 
     #[inline]
     pub(crate) fn wake(&self, task: &TaskRef) {
-        if wake::must_enqueue(task) {
+        if task.wake() == AfterWake::Enqueue {
             self.enqueue(task.key());
         }
     }
 
     #[inline]
     pub(crate) fn wake_next(&self, task: &TaskRef) {
-        if wake::must_enqueue(task) {
+        if task.wake() == AfterWake::Enqueue {
             let displaced = self.next.replace(task.key());
             if displaced != NOBODY {
                 self.enqueue(displaced);

@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::base::clock::Nanos;
 
 use super::header::{Header, TaskId};
-use super::park::Wait;
 use super::sleep::Epoch;
+use super::wait::Wait;
 
 /// What a worker may ask of a suspended task.
 #[derive(Debug)]

@@ -7,9 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::driver::blocking_pool::BlockingPool;
 
 use super::config::Config;
-use super::deque::{Steal, Stealer};
+use super::deque::{Owner, Steal, Stealer};
 use super::inbox::{Letter, Mailbox};
-use super::processor::Processor;
 use super::sleep::Sleepers;
 use super::task::TaskRef;
 
@@ -175,12 +174,12 @@ impl Shared {
     }
 
     /// Steals for `thief`: one task to start at once, and perhaps more into its own queue.
-    pub(crate) fn steal(&self, thief: &Processor) -> Option<TaskRef> {
+    pub(crate) fn steal(&self, thief: usize, queue: &Owner<TaskRef>) -> Option<TaskRef> {
         let workers = self.stealers.len();
         (1..workers).find_map(|step| {
-            let victim = &self.stealers[(thief.index + step) % workers];
+            let victim = &self.stealers[(thief + step) % workers];
             loop {
-                match victim.steal_batch_into(&thief.fresh) {
+                match victim.steal_batch_into(queue) {
                     Steal::Taken(task) => return Some(task),
                     Steal::Empty => return None,
                     Steal::Retry => std::hint::spin_loop(),

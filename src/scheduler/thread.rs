@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::base::clock::{Clock, Deadline};
 
-use super::park::Wake;
+use super::wait::Wake;
 
 /// How long a thread that cannot be woken waits before it looks again.
 const NAP: Duration = Duration::from_millis(1);

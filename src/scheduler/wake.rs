@@ -1,7 +1,6 @@
 //! From a waker to a ready task: by a push on its own worker, by a letter from anywhere else.
 
 use super::current;
-use super::header::AfterWake;
 use super::inbox;
 use super::task::TaskRef;
 
@@ -50,10 +49,4 @@ fn post(task: &TaskRef, home: u64) {
 pub(crate) fn deliver(processor: &super::processor::Processor, task: &TaskRef) {
     task.receive();
     processor.wake(task);
-}
-
-/// Whether a wake means that the task must be enqueued: shared by the two ways above.
-#[inline]
-pub(super) fn must_enqueue(task: &TaskRef) -> bool {
-    task.wake() == AfterWake::Enqueue
 }

@@ -16,7 +16,8 @@ use crate::driver::reactor::{Reactor, Turn};
 use crate::stack::{Kind, Label, Stack, StackPool, overflow};
 use crate::sys::cpu::prefetch;
 
-use super::current::{self, BaseYielder, Enter, Suspended};
+use super::blocks::{Blocks, InUse};
+use super::current::{self, Enter, Suspended};
 use super::deque::Owner;
 use super::header::AfterWake;
 use super::inbox::{Address, Letter, Mailbox};
@@ -25,6 +26,7 @@ use super::processor::{Processor, START, START_PINNED};
 use super::shared::Shared;
 use super::sleep::{Commit, Epoch, Hope, Risen};
 use super::standstill::Verdict;
+use super::switch::BaseYielder;
 use super::task::TaskRef;
 use super::{packet, wake};
 
@@ -101,6 +103,7 @@ pub(crate) fn run(
         mailbox,
     } = berth;
     overflow::install();
+    let blocks = Blocks::new();
     let address = Address::new(mailbox.clone());
     let processor = Processor::new(
         address.id,
@@ -112,6 +115,7 @@ pub(crate) fn run(
     let Some(_entered) = Enter::new(&processor) else {
         return Err(NestedRun);
     };
+    let _in_use = InUse::new(&blocks);
     // A barrier: no suspend or switch in here reaches a coroutine below this loop.
     let outer = ambient::exchange(Chain::EMPTY);
     shared.own_threads.fetch_add(1, Ordering::Relaxed);
@@ -410,7 +414,7 @@ impl Worker<'_> {
         }
         shared.sleepers.start_search(self.processor.index);
         let had = self.processor.fresh.len();
-        let Some(task) = shared.steal(self.processor) else {
+        let Some(task) = shared.steal(self.processor.index, &self.processor.fresh) else {
             return false;
         };
         for _ in had..self.processor.fresh.len() {
