@@ -77,6 +77,14 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "gives out and takes back the memory of tasks",
     ),
     (
+        "scheduler/switch.rs",
+        "suspends by the yielder at the base of the running task's stack",
+    ),
+    (
+        "scheduler/waker.rs",
+        "std's raw waker, whose data word carries a count",
+    ),
+    (
         "scheduler/task.rs",
         "counted references to one allocation of unknown length",
     ),
