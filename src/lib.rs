@@ -90,12 +90,16 @@
 //! * Foreign code whose `unsafe` relies on scopes that nest on one thread (autorelease pools, interpreter
 //!   locks, `scoped_tls`) must not be suspended in the middle of one: wrap it in [`no_park`].
 //!
-//! A stack that runs over hits a guard; the report names the task or coroutine, and the process aborts. With
-//! `panic = "abort"` nothing unwinds, so nothing is cancelled either: a program that does so ends.
+//! A stack that runs over hits a guard; the report names the task or coroutine, and the process aborts.
+//!
+//! With `panic = "abort"` nothing can unwind. A wait then runs to its end, whatever was cancelled or is out
+//! of time; a panic ends the process; and tasks that are left when their runtime stops stay where they are,
+//! with all that they hold.
 //!
 //! # Platforms
 //!
-//! Unix: Linux on x86-64 is what it is developed and tested on. Windows is refused at compile time.
+//! Unix: Linux on x86-64 is what it is developed and tested on; the README has the table. Windows is refused
+//! at compile time.
 #![cfg_attr(not(feature = "runtime"), doc = "")]
 #![cfg_attr(
     not(feature = "runtime"),

@@ -77,6 +77,14 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "gives out and takes back the memory of tasks",
     ),
     (
+        "scheduler/switch.rs",
+        "suspends by the yielder at the base of the running task's stack",
+    ),
+    (
+        "scheduler/waker.rs",
+        "std's raw waker, whose data word carries a count",
+    ),
+    (
         "scheduler/task.rs",
         "counted references to one allocation of unknown length",
     ),
@@ -89,8 +97,16 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "a ring that thieves read while its owner writes",
     ),
     (
+        "scheduler/waker.rs",
+        "a counted reference as std's `RawWaker`",
+    ),
+    (
+        "scheduler/switch.rs",
+        "the yielder at the base of the running task's stack",
+    ),
+    (
         "scheduler/current.rs",
-        "thread-wide pointers to the worker and the running task",
+        "types for the thread-wide pointers to the worker and the running task",
     ),
     (
         "runtime/launch.rs",

@@ -7,6 +7,7 @@ pub(crate) mod current;
 pub(crate) mod deque;
 pub(crate) mod header;
 pub(crate) mod hook;
+mod idle;
 pub(crate) mod inbox;
 pub(crate) mod local;
 pub(crate) mod packet;

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::base::clock::{Deadline, real_now};
+use crate::base::clock::Deadline;
 use crate::base::firm::Firm;
 use crate::coroutine::ambient::{self, Chain};
 use crate::coroutine::raw::{RawCoroutine, RawState};
-use crate::driver::reactor::{Reactor, Turn};
+use crate::driver::reactor::Reactor;
 use crate::stack::{Kind, Label, Stack, StackPool, overflow};
 use crate::sys::cpu::prefetch;
 
@@ -24,8 +24,6 @@ use super::inbox::{Address, Letter, Mailbox};
 use super::local::{Local, PARK};
 use super::processor::{Processor, START, START_PINNED};
 use super::shared::Shared;
-use super::sleep::{Commit, Epoch, Hope, Risen};
-use super::standstill::Verdict;
 use super::switch::BaseYielder;
 use super::task::TaskRef;
 use super::{packet, wake};
@@ -35,10 +33,6 @@ const BUDGET: usize = 64;
 
 /// How many tasks ahead memory is asked for: far enough to arrive in time, near enough to be there still.
 const AHEAD: usize = 8;
-
-/// How long a worker must sleep before it gives back memory of stacks, and between two steps of that.
-const TRIM_AFTER: Duration = Duration::from_millis(200);
-const TRIM_STEP: Duration = Duration::from_millis(20);
 
 /// How long tasks that hand over to each other may keep the line waiting.
 const SLICE: Duration = Duration::from_millis(10);
@@ -70,18 +64,18 @@ impl Started {
 /// What the loop alone reaches; what tasks reach as well is in the processor.
 pub(super) struct Worker<'p> {
     pub(super) processor: &'p Processor,
-    mailbox: Arc<Mailbox>,
-    reactor: Reactor,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) reactor: Reactor,
     pub(super) tasks: Slab<Started>,
-    stacks: StackPool,
+    pub(super) stacks: StackPool,
     /// Claimed tasks for which there was no memory; they start as stacks come free.
     pub(super) stackless: VecDeque<(TaskRef, io::Error)>,
     letters: Vec<Letter>,
     pub(super) is_stopping: bool,
     /// Stacks have come back since the worker last went to sleep.
-    has_released: bool,
+    pub(super) has_released: bool,
     /// When resting stacks are looked at.
-    trim_at: Deadline,
+    pub(super) trim_at: Deadline,
     /// Since when tasks have handed over to each other without a break.
     chain_began: Option<Instant>,
 }
@@ -253,7 +247,7 @@ impl Worker<'_> {
         }
     }
 
-    fn claim_and_start(&mut self, queued: TaskRef) {
+    pub(super) fn claim_and_start(&mut self, queued: TaskRef) {
         match current::claim(&queued) {
             Some(task) => {
                 task.settle(self.processor.id);
@@ -346,7 +340,7 @@ impl Worker<'_> {
         self.processor.shared.dismiss();
     }
 
-    fn read_letters(&mut self) {
+    pub(super) fn read_letters(&mut self) {
         if !self.mailbox.is_filled() {
             return;
         }
@@ -404,186 +398,6 @@ impl Worker<'_> {
         if taken > 1 {
             self.processor.shared.stealable();
         }
-    }
-
-    /// Looks for tasks that others have not started yet; true when it has taken some.
-    fn search(&mut self) -> bool {
-        let shared = &self.processor.shared;
-        if shared.config.workers == 1 || self.is_stopping {
-            return false;
-        }
-        shared.sleepers.start_search(self.processor.index);
-        let had = self.processor.fresh.len();
-        let Some(task) = shared.steal(self.processor.index, &self.processor.fresh) else {
-            return false;
-        };
-        for _ in had..self.processor.fresh.len() {
-            self.processor.enqueue(START);
-        }
-        self.stop_search();
-        self.claim_and_start(task);
-        true
-    }
-
-    /// There is something to run, from wherever: passes the search on if it was this worker's.
-    fn stop_search(&self) {
-        let shared = &self.processor.shared;
-        let more = || shared.has_stealable();
-        if let Some(other) = shared.sleepers.stop_search(self.processor.index, more) {
-            shared.mailboxes[other].unpark();
-        }
-    }
-
-    /// Looks at the outside world, at most until the deadline; `PASSED` only looks.
-    pub(super) fn poll(&mut self, until: Deadline) -> Turn {
-        if until == Deadline::PASSED && self.processor.reactor.registered() == 0 {
-            return Turn::default();
-        }
-        match self.reactor.turn(until) {
-            Ok(turn) => turn,
-            // Out of memory for the kernel's list, or a broken descriptor: nothing that waiting mends.
-            Err(error) => panic!(
-                "the poll of worker {} failed: {error}",
-                self.processor.index
-            ),
-        }
-    }
-
-    /// Gives back memory of stacks that rest since the last burst, a little at a time; sets when to look
-    /// again, or never: an idle worker whose stacks are trimmed is not woken for it.
-    fn trim(&mut self) {
-        let has_more = self.stacks.trim();
-        self.trim_at = if has_more {
-            Deadline::after(real_now(), TRIM_STEP)
-        } else {
-            Deadline::NEVER
-        };
-    }
-
-    fn sleep(&mut self) {
-        let processor = self.processor;
-        let shared = &processor.shared;
-        if processor.clock.is_virtual() && self.advance() {
-            return;
-        }
-        if std::mem::take(&mut self.has_released) {
-            self.trim_at = Deadline::after(real_now(), TRIM_AFTER);
-        }
-        shared.sleepers.prepare_sleep(processor.index);
-        if self.mailbox.is_filled()
-            || shared.has_injected()
-            || self.could_steal()
-            || self.could_advance()
-        {
-            shared.sleepers.cancel_sleep(processor.index);
-            return;
-        }
-        let is_waiting = processor.has_timers() || processor.reactor.waiting() > 0;
-        let hope = if is_waiting {
-            Hope::Hopeful
-        } else {
-            Hope::Hopeless
-        };
-        let look = || shared.is_quiet();
-        let (limit, alert) = match shared.sleepers.commit_sleep(processor.index, hope, look) {
-            Commit::Woken => return,
-            Commit::Sleep => (self.next_deadline(), None),
-            Commit::Quiescent(epoch) => match self.judge(epoch) {
-                Verdict::Awake => return,
-                Verdict::Wait => (Deadline::NEVER, None),
-                Verdict::Grace(until) => (until, Some(epoch)),
-            },
-        };
-        self.poll_asleep(limit, alert);
-    }
-
-    /// Polls until somebody or something wakes this worker; answers questions in between.
-    fn poll_asleep(&mut self, mut limit: Deadline, mut alert: Option<Epoch>) {
-        let processor = self.processor;
-        let sleepers = &processor.shared.sleepers;
-        loop {
-            let turn = self.poll(limit.min(self.trim_at));
-            if turn == Turn::default() && self.trim_at.is_due(real_now()) {
-                // Nobody has woken this worker, so it need not rise for it.
-                self.trim();
-                continue;
-            }
-            // A poll may end early; then the worker rises, and the time of grace begins anew.
-            if let Some(epoch) = alert.take()
-                && limit.is_due(real_now())
-                && processor.is_idle()
-                && sleepers.is_still(epoch)
-            {
-                self.ask_all(epoch);
-                limit = Deadline::NEVER;
-                continue;
-            }
-            match sleepers.rise(processor.index) {
-                Risen::Awake => {
-                    // What parks from now on says so in reports; the clock is read once a sleep for it.
-                    processor.set_tick(processor.clock.now());
-                    if !processor.is_idle() {
-                        // The poll itself has woken tasks, and they run before this worker looks around.
-                        self.stop_search();
-                    }
-                    return;
-                }
-                Risen::Asked => {
-                    // All of them: the last to answer a question asks the judge, who may be this worker,
-                    // and leaving the sleep over that would end the epoch that the answer is for.
-                    while self.mailbox.is_filled() {
-                        self.read_letters();
-                    }
-                    if !processor.is_idle() {
-                        sleepers.cancel_sleep(processor.index);
-                        return;
-                    }
-                    if !sleepers.answered(processor.index) {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-
-    fn next_deadline(&self) -> Deadline {
-        // The virtual clock does not move by itself: whoever sleeps under it waits for a wake.
-        if self.processor.clock.is_virtual() {
-            return Deadline::NEVER;
-        }
-        self.processor.next_deadline().unwrap_or(Deadline::NEVER)
-    }
-
-    /// Under a virtual clock: looks outside once more, then jumps to the next deadline, unless something
-    /// outside is at work whose end must come first. True when there may be something to run.
-    fn advance(&mut self) -> bool {
-        let _ = self.poll(Deadline::PASSED);
-        self.read_letters();
-        if !self.processor.is_idle() || self.processor.shared.has_injected() {
-            return true;
-        }
-        let Some(deadline) = self.processor.next_deadline() else {
-            return false;
-        };
-        if self.processor.shared.sleepers.has_outside() {
-            return false;
-        }
-        self.processor.clock.advance_to(deadline);
-        true
-    }
-
-    /// Under a virtual clock: whether what was outside has ended since `advance` saw it. `outside_ended`
-    /// wakes a worker that is asleep; this is the look of one that was about to be.
-    fn could_advance(&self) -> bool {
-        let processor = self.processor;
-        processor.clock.is_virtual()
-            && processor.has_timers()
-            && !processor.shared.sleepers.has_outside()
-    }
-
-    fn could_steal(&self) -> bool {
-        let shared = &self.processor.shared;
-        !self.is_stopping && shared.config.workers > 1 && shared.has_stealable()
     }
 
     fn begin_stop(&mut self) {

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{error, fmt, io};
@@ -14,11 +15,56 @@ use crate::scheduler::park;
 
 use super::this::Task;
 
+/// What a task panicked with.
+///
+/// std's payload is `Send` alone; this one is `Sync` too, so that a [`JoinError`] goes wherever errors go.
+pub struct Panic {
+    payload: Mutex<Box<dyn Any + Send>>,
+}
+
+impl Panic {
+    fn new(payload: Box<dyn Any + Send>) -> Self {
+        Panic {
+            payload: Mutex::new(payload),
+        }
+    }
+
+    /// The payload, to be thrown on with [`std::panic::resume_unwind`] or downcast.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use greenloom::JoinError;
+    /// # greenloom::run(|| {
+    /// let task = greenloom::spawn(|| std::panic::resume_unwind(Box::new(7)));
+    /// let Err(JoinError::Panicked(panic)) = task.join() else { unreachable!() };
+    /// assert_eq!(*panic.into_payload().downcast::<i32>().unwrap(), 7);
+    /// # });
+    /// ```
+    pub fn into_payload(self) -> Box<dyn Any + Send> {
+        self.payload
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The panic's message, or a note that it has none.
+    pub fn message(&self) -> String {
+        let payload = self.payload.lock().unwrap_or_else(PoisonError::into_inner);
+        panic_text(payload.as_ref()).to_owned()
+    }
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Panic").field(&self.message()).finish()
+    }
+}
+
 /// Why a join gave no value.
 #[non_exhaustive]
 pub enum JoinError {
-    /// The task panicked; this is the panic's payload.
-    Panicked(Box<dyn Any + Send>),
+    /// The task panicked.
+    Panicked(Panic),
     /// The task was cancelled, or its runtime was stopped.
     Cancelled,
     /// The task never ran: no memory for its stack could be had, and no other task will free any.
@@ -35,7 +81,7 @@ impl JoinError {
     /// Gives the error back when it is no panic.
     pub fn into_panic(self) -> Result<Box<dyn Any + Send>, JoinError> {
         match self {
-            JoinError::Panicked(payload) => Ok(payload),
+            JoinError::Panicked(panic) => Ok(panic.into_payload()),
             other => Err(other),
         }
     }
@@ -54,7 +100,7 @@ impl JoinError {
 impl From<Fault> for JoinError {
     fn from(fault: Fault) -> JoinError {
         match fault {
-            Fault::Panicked(payload) => JoinError::Panicked(payload),
+            Fault::Panicked(payload) => JoinError::Panicked(Panic::new(payload)),
             Fault::Cancelled => JoinError::Cancelled,
             Fault::NoStack(error) => JoinError::NoStack(error),
         }
@@ -64,10 +110,9 @@ impl From<Fault> for JoinError {
 impl fmt::Debug for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            JoinError::Panicked(payload) => f
-                .debug_tuple("Panicked")
-                .field(&panic_text(payload.as_ref()))
-                .finish(),
+            JoinError::Panicked(panic) => {
+                f.debug_tuple("Panicked").field(&panic.message()).finish()
+            }
             JoinError::Cancelled => f.write_str("Cancelled"),
             JoinError::NoStack(error) => f.debug_tuple("NoStack").field(error).finish(),
             JoinError::Itself => f.write_str("Itself"),
@@ -78,9 +123,7 @@ impl fmt::Debug for JoinError {
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            JoinError::Panicked(payload) => {
-                write!(f, "the task panicked: {}", panic_text(payload.as_ref()))
-            }
+            JoinError::Panicked(panic) => write!(f, "the task panicked: {}", panic.message()),
             JoinError::Cancelled => f.write_str("the task was cancelled"),
             JoinError::NoStack(error) => write!(f, "the task never ran: {error}"),
             JoinError::Itself => f.write_str("a task cannot join itself: it would wait for ever"),

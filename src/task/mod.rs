@@ -7,7 +7,7 @@ mod spawn;
 mod this;
 
 pub use cancel::{checkpoint, is_cancelled, no_park, shield};
-pub use join::{JoinError, JoinHandle};
+pub use join::{JoinError, JoinHandle, Panic};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use spawn::{Builder, spawn, spawn_after, spawn_local};
 pub use this::{Task, current, park, park_timeout, try_current, yield_now};

@@ -13,10 +13,10 @@ fn the_value_and_the_panic_come_back() {
     run(|| {
         assert_eq!(unblock(|| 5), 5);
         let task = spawn(|| unblock(|| std::panic::panic_any(6_u8)));
-        let JoinError::Panicked(payload) = task.join().unwrap_err() else {
+        let JoinError::Panicked(panic) = task.join().unwrap_err() else {
             panic!("another error");
         };
-        assert_eq!(*payload.downcast::<u8>().unwrap(), 6);
+        assert_eq!(*panic.into_payload().downcast::<u8>().unwrap(), 6);
     });
     assert_eq!(unblock(|| 7), 7);
 }

@@ -320,3 +320,13 @@ fn deep_chains_of_joins_end() {
         assert_eq!(depth.unwrap(), 2000);
     }
 }
+
+#[test]
+fn its_errors_go_wherever_errors_go() {
+    fn joined() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        Ok(run(|| {
+            spawn(|| std::panic::resume_unwind(Box::new("gone"))).join()
+        })?)
+    }
+    assert_eq!(joined().unwrap_err().to_string(), "the task panicked: gone");
+}
