@@ -44,6 +44,8 @@ pub(crate) struct Processor {
     pinned: RefCell<VecDeque<TaskRef>>,
     /// A task that its joiner has claimed: it starts as soon as the joiner suspends.
     handoff: Cell<Option<TaskRef>>,
+    /// Whether there is one: asked at every step of the loop.
+    has_handoff: Cell<bool>,
     /// A started task that goes before the line: the joiner of a task that has just ended.
     next: Cell<u32>,
     timers: RefCell<Timers<u32>>,
@@ -90,6 +92,7 @@ impl Processor {
             fresh,
             pinned: RefCell::default(),
             handoff: Cell::new(None),
+            has_handoff: Cell::new(false),
             next: Cell::new(NOBODY),
             timers: RefCell::new(Timers::new()),
             tick,
@@ -140,10 +143,7 @@ impl Processor {
     /// Lets the running task start `task`, which it has claimed, when it suspends. Gives it back when
     /// another one is waiting to be handed over already.
     pub(crate) fn can_hand_over(&self) -> bool {
-        let handoff = self.handoff.take();
-        let is_free = handoff.is_none();
-        self.handoff.set(handoff);
-        is_free
+        !self.has_handoff.get()
     }
 
     /// See [`can_hand_over`](Self::can_hand_over).
@@ -157,6 +157,7 @@ impl Processor {
             }
         }
         self.handoff.set(Some(task));
+        self.has_handoff.set(true);
     }
 
     /// Takes the entry of a task that was handed over out of the line, if it stands at an end of it, and
@@ -221,6 +222,9 @@ impl Processor {
 
     #[inline]
     pub(crate) fn take_handoff(&self) -> Option<TaskRef> {
+        if !self.has_handoff.replace(false) {
+            return None;
+        }
         self.handoff.take()
     }
 
