@@ -96,11 +96,14 @@ fn a_time_out_round_a_generator_ends_it() {
     });
 }
 
+/// Puts the body into a coroutine of some kind; the body is given the call that would leave it.
+type Way = Box<dyn Fn(fn(&dyn Fn()))>;
+
 /// Each of these frames is pointed to by something that outlives the suspension.
 #[test]
 fn no_coroutine_is_left_inside_of_a_scope_a_time_out_a_shield_or_no_park() {
     fn check(what: &str, body: fn(&dyn Fn())) {
-        let ways: [(&str, Box<dyn Fn(fn(&dyn Fn()))>); 3] = [
+        let ways: [(&str, Way); 3] = [
             (
                 "yielder",
                 Box::new(|body| {
@@ -252,7 +255,7 @@ fn a_wait_inside_of_a_thread_locals_with_is_sound() {
                             sleep(Duration::from_millis(1));
                             kept.borrow_mut().push(n);
                             // The task is on the thread on which it began.
-                            assert_eq!(KEPT.with(|kept| std::ptr::from_ref(kept)), before);
+                            assert_eq!(KEPT.with(std::ptr::from_ref), before);
                         });
                     })
                 })
