@@ -162,18 +162,8 @@ pub(super) fn refuse_task(task: &TaskRef, why: std::io::Error) {
 
 /// Ends a task that no queue would take.
 pub(crate) fn refuse_unqueued(task: &TaskRef) {
-    if let Some(task) = claim(task) {
-        // SAFETY: claimed this instant, and dropped after this.
+    if task.claim() == Claim::Won {
+        // SAFETY: claimed this instant, and dropped by the caller after this.
         unsafe { task.refuse(None) };
-    }
-}
-
-/// Takes the right to start a task, and with it the claimer's reference. `None`: somebody else has.
-#[inline]
-pub(super) fn claim(task: &TaskRef) -> Option<TaskRef> {
-    match task.claim() {
-        // SAFETY: won this instant.
-        Claim::Won => Some(unsafe { task.runner() }),
-        Claim::Lost => None,
     }
 }

@@ -13,7 +13,7 @@ use crate::base::clock::Deadline;
 
 use super::cancel::Unwind;
 use super::current;
-use super::header::{Fate, Spec, TaskId};
+use super::header::{Claim, Fate, Spec, TaskId};
 use super::local::Local;
 use super::park;
 use super::task::{Body, TaskRef};
@@ -363,9 +363,9 @@ impl<T> Joiner<T> {
                 && !local.is_in_hook()
                 && self.task.spec.runtime == processor.shared.id
                 && processor.can_hand_over()
-                && let Some(task) = current::claim(&self.task)
+                && self.task.claim() == Claim::Won
             {
-                processor.hand_over(task);
+                processor.hand_over(&self.task);
             }
         });
     }

@@ -148,45 +148,51 @@ impl Processor {
 
     /// See [`can_hand_over`](Self::can_hand_over).
     #[inline]
-    pub(crate) fn hand_over(&self, task: TaskRef) {
+    pub(crate) fn hand_over(&self, task: &TaskRef) {
         task.settle(self.id);
-        if !self.clean_up_after(&task) {
+        let runner = self.take_entry(task).unwrap_or_else(|| {
             self.dead.set(self.dead.get() + 1);
             if self.dead.get() >= MANY_DEAD && self.dead.get() * 2 > self.fresh.len() {
                 self.sweep();
             }
-        }
-        self.handoff.set(Some(task));
+            task.clone()
+        });
+        self.handoff.set(Some(runner));
         self.has_handoff.set(true);
     }
 
-    /// Takes the entry of a task that was handed over out of the line, if it stands at an end of it, and
-    /// its mark too: so it does when tasks are joined in the order of their spawning, and when the last
-    /// of some branches is joined, behind whose entry there are only dead ones.
+    /// Takes the entry of a task that is handed over out of the line, and its mark too, if it stands at
+    /// an end: so it does when tasks are joined in the order of their spawning, and when the last of some
+    /// branches is joined, behind whose entry there are only dead ones. The entry's reference is then the
+    /// runner's, and nothing is counted.
     #[inline]
-    fn clean_up_after(&self, task: &TaskRef) -> bool {
+    fn take_entry(&self, task: &TaskRef) -> Option<TaskRef> {
         if self.fresh.is_front(task) {
-            match self.fresh.take_front() {
-                Some(entry) if !entry.fate().is_claimed() => {
-                    // A thief was faster, and this is the one behind it: it loses its place, not more.
-                    self.fresh.push(entry);
-                }
-                _ => self.ready.pop_if(START),
+            let entry = self.fresh.take_front()?;
+            if entry.same(task) {
+                self.ready.pop_if(START);
+                return Some(entry);
             }
-            return true;
+            // A thief was faster, and this is the one behind it: it loses its place, not more.
+            self.fresh.push(entry);
+            return None;
         }
         if !self.fresh.is_back(task) {
-            return false;
+            return None;
         }
+        let mut found = None;
         while let Some(entry) = self.fresh.pop_back() {
-            if !entry.fate().is_claimed() {
+            if entry.same(task) {
+                found = Some(entry);
+            } else if entry.fate().is_claimed() {
+                self.forget_one_dead();
+            } else {
                 self.fresh.push(entry);
                 break;
             }
-            self.forget_one_dead();
             self.ready.pop_back_if(START);
         }
-        true
+        found
     }
 
     /// An entry of `fresh` turned out to be one whose task has been started by its joiner.

@@ -67,12 +67,12 @@ unsafe impl Send for TaskRef {}
 unsafe impl Sync for TaskRef {}
 
 impl TaskRef {
-    /// Makes a task with three references: the queue's and the handle's are returned; the third belongs
-    /// to whoever wins the claim, and is had by [`runner`](Self::runner). So none costs an increment.
+    /// Makes a task with two references: the queue's, which becomes the runner's when the task is claimed,
+    /// and the handle's. So none costs an increment.
     #[inline]
     pub(crate) fn new_pair<B: Body>(id: TaskId, spec: Spec, body: B) -> (TaskRef, TaskRef) {
         let prefix = Prefix {
-            refs: AtomicUsize::new(3),
+            refs: AtomicUsize::new(2),
             vtable: &VTable {
                 run: run::<B>,
                 refuse: refuse::<B>,
@@ -97,16 +97,6 @@ impl TaskRef {
     pub(crate) unsafe fn body<B>(&self) -> &B {
         // SAFETY: the caller knows the type; the allocation lives as long as `self`.
         unsafe { &self.ptr.cast::<Allocation<B>>().as_ref().body }
-    }
-
-    /// The reference that is the claimer's.
-    ///
-    /// # Safety
-    ///
-    /// The caller has won the claim of this task and calls this once.
-    #[inline]
-    pub(crate) unsafe fn runner(&self) -> TaskRef {
-        TaskRef { ptr: self.ptr }
     }
 
     /// The same reference again, without a count of its own.

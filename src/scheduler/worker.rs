@@ -19,7 +19,7 @@ use crate::sys::cpu::prefetch;
 use super::blocks::{Blocks, InUse};
 use super::current::{self, Enter, Suspended};
 use super::deque::Owner;
-use super::header::AfterWake;
+use super::header::{AfterWake, Claim};
 use super::inbox::{Address, Letter, Mailbox};
 use super::local::{Local, PARK};
 use super::processor::{Processor, START, START_PINNED};
@@ -247,14 +247,14 @@ impl Worker<'_> {
         }
     }
 
-    pub(super) fn claim_and_start(&mut self, queued: TaskRef) {
-        match current::claim(&queued) {
-            Some(task) => {
+    pub(super) fn claim_and_start(&mut self, task: TaskRef) {
+        match task.claim() {
+            Claim::Won => {
                 task.settle(self.processor.id);
                 self.start(task);
             }
             // Its joiner has started it; this was the entry that it left behind.
-            None => self.processor.forget_one_dead(),
+            Claim::Lost => self.processor.forget_one_dead(),
         }
     }
 
