@@ -13,6 +13,7 @@ mod pool;
 mod region;
 mod shortage;
 mod size;
+mod usage;
 
 pub use global::{StackStats, stats};
 pub(crate) use label::{Kind, Label};
@@ -22,5 +23,6 @@ pub(crate) use pool::thread_acquire;
 pub use pool::trim;
 pub(crate) use region::Stack;
 pub use size::{InvalidStackSize, StackSize};
+pub use usage::{StackUse, usage};
 
 pub use crate::sys::memory::GuardKind;

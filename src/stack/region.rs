@@ -303,15 +303,28 @@ pub(super) struct Touched {
     pub(super) label: Option<LabelCopy>,
 }
 
-/// The slot whose guard holds `address`. Async-signal-safe.
-pub(super) fn find_guard(address: usize) -> Option<Touched> {
+/// The slot that an address lies in: its start and its size. Safe in a signal handler.
+fn find_slot(address: usize) -> Option<(usize, StackSize)> {
     let regions = &TABLE[..COUNT.load(Ordering::Acquire)];
-    let (start, size) = regions.iter().find_map(|entry| {
+    regions.iter().find_map(|entry| {
         let start = entry.start.load(Ordering::Relaxed);
         let size = StackSize::from_shift((start & SHIFT_BITS) as u8);
         let inside = (start & !SHIFT_BITS..entry.end.load(Ordering::Relaxed)).contains(&address);
         inside.then(|| (address & !(size.bytes() - 1), size))
-    })?;
+    })
+}
+
+/// How much of the stack that holds this address is in memory, from its top; and its size.
+pub(super) fn use_of(address: usize) -> Option<(usize, StackSize)> {
+    let (start, size) = find_slot(address)?;
+    let end = start + size.bytes();
+    let lowest = memory::lowest_resident(start + guard_size(), end).unwrap_or(end);
+    Some((end - lowest, size))
+}
+
+/// The slot whose guard holds `address`. Async-signal-safe.
+pub(super) fn find_guard(address: usize) -> Option<Touched> {
+    let (start, size) = find_slot(address)?;
     if address - start >= guard_size() {
         return None;
     }

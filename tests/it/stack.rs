@@ -88,3 +88,28 @@ fn a_stack_may_be_dropped_on_another_thread_and_while_a_thread_ends() {
     .join()
     .expect("no panic");
 }
+
+#[test]
+fn the_running_stack_tells_how_deep_it_was_used() {
+    #[inline(never)]
+    fn use_some(bytes: usize) {
+        let deep = std::hint::black_box([1_u8; 64 * KIB]);
+        assert!(bytes <= deep.len());
+    }
+    let body = greenloom::coroutine::Builder::new()
+        .stack_size(StackSize::new(512 * KIB).expect("a size"))
+        .coroutine::<(), (), _, _>(|_, ()| {
+            let before = greenloom::stack::usage().expect("a stack of ours");
+            use_some(64 * KIB);
+            (before, greenloom::stack::usage().expect("a stack of ours"))
+        })
+        .expect("a stack");
+    let (before, after) = body
+        .resume(())
+        .expect("not run")
+        .complete()
+        .expect("its end");
+    assert!(after.high_water >= 64 * KIB && after.high_water < after.size.usable());
+    assert!(after.high_water >= before.high_water);
+    assert_eq!(greenloom::stack::usage(), None);
+}
