@@ -258,6 +258,10 @@ fn run() {
         reports: Plain::new(0),
         told: std::sync::Mutex::default(),
     });
+    // Before the workers run, as a job is counted in by somebody awake: a look that is under way does not
+    // see it come.
+    world.sleepers.outside_began();
+    world.outside.fetch_add(1, SeqCst);
     let workers: Vec<_> = (0..WORKERS)
         .map(|me| {
             let world = world.clone();
@@ -265,8 +269,6 @@ fn run() {
         })
         .collect();
     // A job outside: its item first, then it is counted out, and then whoever must judge is woken.
-    world.sleepers.outside_began();
-    world.outside.fetch_add(1, SeqCst);
     let job = {
         let world = world.clone();
         thread::spawn(move || {
