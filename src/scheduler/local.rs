@@ -171,6 +171,10 @@ impl Local {
             self.task.enter_if_ready();
         }
         self.set(DESCRIBED, false);
+        if !wait.is_firm {
+            // The wait that could not be unwound is over, and the next one may be.
+            self.listen();
+        }
     }
 
     /// Whether the task is in a wait that it has described: a report that comes late, when it has been
@@ -307,12 +311,21 @@ impl Local {
     /// The end of a task that catches its cancellation again and again: it is not abandoned (others may
     /// borrow from its frames), it never runs again.
     fn stay_parked(&self, processor: &Processor) -> ! {
+        /// A deadlock report unwinds even this wait.
+        struct Stuck<'a>(&'a Processor);
+        impl Drop for Stuck<'_> {
+            fn drop(&mut self) {
+                self.0.stuck.set(self.0.stuck.get() - 1);
+            }
+        }
+
         log::error!(
             "{:?} swallowed its cancellation {MAX_THROWS} times (catch_unwind in a loop?): it stays parked for \
              ever, and whoever joins it waits for ever",
             *self.task
         );
         processor.stuck.set(processor.stuck.get() + 1);
+        let _stuck = Stuck(processor);
         let wait = Wait::new("cancel.swallowed");
         loop {
             if self.task.try_park() {
