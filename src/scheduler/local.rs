@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::base::clock::{Deadline, Nanos};
 use crate::coroutine::ambient::{self, Chain};
+use crate::coroutine::unwinding;
 use crate::driver::timers::TimerKey;
 
 use super::cancel::{Scopes, Target, Unwind};
@@ -377,7 +378,20 @@ impl Local {
 
     /// Whether `thread::panicking()` may speak of a neighbour, or of a destructor around this code.
     fn is_in_doubt(&self, processor: &Processor) -> bool {
-        processor.mid_unwind.get() != 0 || self.cleanups.get() != 0
+        processor.mid_unwind.get() != 0 || self.cleanups.get() != 0 || unwinding::is_any_amid()
+    }
+
+    /// What the task knows of its unwinding, for who leaves it and comes back; 0 if it does not unwind.
+    pub(super) fn unwinding_note(&self, processor: &Processor) -> u32 {
+        if !self.is_unwinding(processor) {
+            return 0;
+        }
+        UNWINDING | self.alerts.get() & CANCELLATION
+    }
+
+    pub(super) fn put_unwinding_note(&self, note: u32) {
+        self.set(UNWINDING | CANCELLATION, false);
+        self.set(note, true);
     }
 
     /// Code in a destructor that runs while the task unwinds begins a stretch of its own, in which it may be

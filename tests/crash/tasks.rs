@@ -34,7 +34,7 @@ fn doze(duration: Duration) {
     std::thread::sleep(duration); // real sleep: what a plain thread, or a task that hogs its worker, does
 }
 
-struct OnDrop<F: FnMut()>(F);
+pub(crate) struct OnDrop<F: FnMut()>(pub(crate) F);
 
 impl<F: FnMut()> Drop for OnDrop<F> {
     fn drop(&mut self) {
