@@ -51,21 +51,21 @@ where
     let Some(here) = Handle::current().filter(|_| !on_pool_thread()) else {
         return f();
     };
-    let shared = here.shared().clone();
     let desk = Arc::new(Mutex::new(Desk {
         outcome: None,
         waker: None,
     }));
     let job = {
-        let (desk, shared) = (desk.clone(), shared.clone());
+        let (desk, outside) = (desk.clone(), Outside::begin(here.clone()));
         move || {
+            // Until the very end the runtime is not at a standstill: the wake comes before, and the drop of
+            // a value that nobody waits for any more, which may wake others.
+            let _outside = outside;
+            let desk = desk;
             finish(&desk, catch_unwind(AssertUnwindSafe(f)));
-            // After the wake: until now the runtime was not at a standstill.
-            shared.outside_ended();
         }
     };
-    shared.outside_began();
-    if let Err(refused) = shared.blocking.submit(Box::new(job)) {
+    if let Err(refused) = here.shared().blocking.submit(Box::new(job)) {
         log::warn!(
             "a blocking job runs on its worker, which waits for it: {}",
             refused.reason
@@ -73,6 +73,22 @@ where
         (refused.job)();
     }
     collect(&desk)
+}
+
+/// Something that runs outside of the workers and may wake tasks, until this is dropped.
+struct Outside(Handle);
+
+impl Outside {
+    fn begin(here: Handle) -> Self {
+        here.shared().outside_began();
+        Outside(here)
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        self.0.shared().outside_ended();
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

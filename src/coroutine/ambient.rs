@@ -20,13 +20,13 @@ use std::any::TypeId;
 use std::cell::Cell;
 use std::fmt;
 use std::mem;
-use std::panic::resume_unwind;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use super::raw::RawYielder;
 use super::thrown::{Order, Thrown};
+use super::unwinding::{self, State};
 
 thread_local! {
     /// The innermost running coroutine, or null.
@@ -277,10 +277,12 @@ impl<In, Yield> Link<In, Yield> {
     /// The resumer's side: `switch` runs the body until it suspends or ends.
     #[inline(always)]
     pub(super) fn resumed<R>(&self, switch: impl FnOnce() -> R) -> R {
+        let before = State::now();
         let outer = HEAD.replace(self.header.top.get());
         self.header.parent.set(outer);
         let result = switch();
         HEAD.set(outer);
+        before.put_back();
         result
     }
 
@@ -380,10 +382,11 @@ impl<In, Yield> Link<In, Yield> {
         fill(&self.output, Some(value));
         let top = HEAD.get();
         me.top.set(top);
-        // In doubt (the unwind may be the resumer's, or that of a neighbour) it counts as ours: a stack
-        // that is leaked is better than a process that aborts.
-        me.mid_unwind.set(unwinds && thread::panicking());
-        self.switch_out();
+        // In doubt (the unwind may be the resumer's) it counts as ours: a stack that is leaked is better
+        // than a process that aborts.
+        let state = State::now();
+        me.mid_unwind.set(unwinds && state.is_unwinding());
+        unwinding::suspended_amid(state, || self.switch_out());
         me.mid_unwind.set(false);
         me.top.set(self.as_header());
     }
@@ -399,7 +402,7 @@ impl<In, Yield> Link<In, Yield> {
 
     #[cold]
     fn obey(&self) -> ! {
-        resume_unwind(self.expect_order().into_payload(self.identity()))
+        unwinding::throw(self.expect_order().into_payload(self.identity()))
     }
 
     fn expect_order(&self) -> Order {

@@ -1,11 +1,11 @@
 //! The plain coroutine: a body that is resumed with values, gives values back, and ends with one.
 
 use std::fmt;
-use std::panic::resume_unwind;
 
 use super::ambient::Signature;
 use super::engine::{Engine, Plan, Refusal, Step};
 use super::error::{ResumeError, StackError};
+use super::unwinding;
 use super::yielder::Yielder;
 use crate::stack::Kind;
 
@@ -194,7 +194,7 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
             Step::Yielded(value) => Ok(State::Yielded(value)),
             Step::Complete(out) => Ok(State::Complete(out)),
             Step::Closed => unreachable!("only a drop closes a coroutine"),
-            Step::Unwound(payload) => resume_unwind(payload),
+            Step::Unwound(payload) => unwinding::throw(payload),
         }
     }
 

@@ -13,14 +13,14 @@
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
-use std::thread;
 
 use super::ambient::{self, Link, Signature};
 use super::error::StackError;
 use super::raw::{RawCoroutine, RawState, RawYielder};
 use super::thrown::{Order, Payload, is_own_close};
+use super::unwinding;
 use super::yielder::Yielder;
 use crate::stack::{Kind, Label, Stack, StackSize, thread_acquire};
 
@@ -370,12 +370,12 @@ impl<In, Yield, Out> Drop for Engine<In, Yield, Out> {
 /// A panic that a destructor inside a dropped coroutine raised: the drop raises it, unless the thread
 /// unwinds already, when that would abort.
 fn deliver_from_drop(payload: Payload) {
-    if thread::panicking() {
+    if unwinding::is_unwinding() {
         log::error!("a coroutine that was dropped during an unwind panicked: the panic is lost");
         // The payload's own destructor may panic as well.
         let _ = catch_unwind(AssertUnwindSafe(move || drop(payload)));
     } else {
-        resume_unwind(payload);
+        unwinding::throw(payload);
     }
 }
 

@@ -12,15 +12,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::panic::resume_unwind;
 use std::rc::{Rc, Weak};
-use std::thread;
 
 use super::ambient;
 use super::engine::{Engine, Shared, Step};
 use super::error::SwitchError;
 use super::greenlet::{GreenletExit, TraceKind};
 use super::thrown::Payload;
+use super::unwinding;
 use super::value::Value;
 
 /// What a switch delivers.
@@ -382,7 +381,7 @@ impl Drop for Family {
 pub(super) fn open(parcel: Parcel) -> Result<Value, SwitchError> {
     match parcel {
         Parcel::Value(value) => Ok(value),
-        Parcel::Throw(payload) if thread::panicking() => Err(SwitchError::Thrown(payload)),
-        Parcel::Throw(payload) => resume_unwind(payload),
+        Parcel::Throw(payload) if unwinding::is_unwinding() => Err(SwitchError::Thrown(payload)),
+        Parcel::Throw(payload) => unwinding::throw(payload),
     }
 }

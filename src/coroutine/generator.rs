@@ -2,13 +2,13 @@
 
 use std::any::Any;
 use std::fmt;
-use std::panic::resume_unwind;
 
 use super::ambient::Signature;
 use super::coroutine::{State, refused};
 use super::engine::{Engine, Plan, Refusal, Step};
 use super::error::{CloseError, GENERATOR_RUNNING, ResumeError, SendError, StackError, ThrowError};
 use super::thrown::Order;
+use super::unwinding;
 use super::yielder::Yielder;
 use crate::stack::Kind;
 
@@ -130,7 +130,7 @@ impl<Yield, In, Out> Generator<Yield, In, Out> {
             Step::Yielded(value) => Ok(State::Yielded(value)),
             Step::Complete(out) => Ok(State::Complete(out)),
             Step::Closed => Err(ResumeError::Finished(())),
-            Step::Unwound(payload) => resume_unwind(payload),
+            Step::Unwound(payload) => unwinding::throw(payload),
         }
     }
 
@@ -173,7 +173,7 @@ impl<Yield, In, Out> Generator<Yield, In, Out> {
             Step::Yielded(value) => Ok(State::Yielded(value)),
             Step::Complete(out) => Ok(State::Complete(out)),
             Step::Closed => Err(SendError::Closed),
-            Step::Unwound(payload) => resume_unwind(payload),
+            Step::Unwound(payload) => unwinding::throw(payload),
         }
     }
 
@@ -218,7 +218,7 @@ impl<Yield, In, Out> Generator<Yield, In, Out> {
             Step::Closed => Err(ThrowError::Closed),
             Step::Unwound(payload) => match payload.downcast::<E>() {
                 Ok(error) => Err(ThrowError::Unhandled(*error)),
-                Err(payload) => resume_unwind(payload),
+                Err(payload) => unwinding::throw(payload),
             },
         }
     }
@@ -255,7 +255,7 @@ impl<Yield, In, Out> Generator<Yield, In, Out> {
     pub fn close(&self) -> Result<Option<Out>, CloseError> {
         match self.engine.close() {
             Ok(Some(Step::Complete(out))) => Ok(Some(out)),
-            Ok(Some(Step::Unwound(payload))) => resume_unwind(payload),
+            Ok(Some(Step::Unwound(payload))) => unwinding::throw(payload),
             Ok(Some(_)) | Err(Refusal::Finished) => Ok(None),
             Ok(None) => Err(CloseError::IgnoredExit),
             Err(Refusal::Running) => Err(CloseError::AlreadyRunning),
@@ -292,7 +292,7 @@ impl<Yield, In, Out> Generator<Yield, In, Out> {
     fn end_of_iteration(&self, end: Step<Yield, Out>) -> Option<Yield> {
         match end {
             Step::Complete(out) => self.engine.keep_return(out),
-            Step::Unwound(payload) => resume_unwind(payload),
+            Step::Unwound(payload) => unwinding::throw(payload),
             Step::Closed | Step::Yielded(_) => {}
         }
         None

@@ -2,13 +2,13 @@
 
 use std::any::Any;
 use std::fmt;
-use std::panic::resume_unwind;
 use std::rc::Rc;
 
 use super::ambient::Signature;
 use super::engine::{Engine, Plan};
 use super::error::{ParentError, StackError, SwitchError};
 use super::family::{Body, Family, Node, Parcel};
+use super::unwinding;
 use super::value::Value;
 use super::yielder::Yielder;
 use crate::stack::Kind;
@@ -130,7 +130,7 @@ impl Greenlet {
                 Parcel::Throw(payload) => {
                     // Before the unwind: what the body holds may itself wait or panic.
                     drop(body);
-                    resume_unwind(payload)
+                    unwinding::throw(payload)
                 }
             }
         };

@@ -21,6 +21,7 @@ mod generator;
 mod greenlet;
 mod scoped;
 mod thrown;
+pub(crate) mod unwinding;
 mod value;
 mod yielder;
 

@@ -1,11 +1,12 @@
 //! Generators that borrow: they live inside a closure's call, and are ended before it returns.
 #![allow(unsafe_code)] // lengthens the lifetime of a body that is ended before the borrow is
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::ambient::Signature;
 use super::engine::{Engine, Plan, Root, Shared};
 use super::generator::{Generator, of_engine};
+use super::unwinding;
 use super::yielder::Yielder;
 use crate::stack::Kind;
 
@@ -62,6 +63,6 @@ where
     let ended = generator.engine().end_or_abort();
     match (result, ended) {
         (Ok(value), Ok(())) => value,
-        (Ok(_), Err(payload)) | (Err(payload), _) => resume_unwind(payload),
+        (Ok(_), Err(payload)) | (Err(payload), _) => unwinding::throw(payload),
     }
 }

@@ -1,8 +1,9 @@
 //! What is thrown into a suspended body instead of a value, and how a body catches it.
 
+use super::unwinding;
 use std::any::Any;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What unwinding carries.
 pub(super) type Payload = Box<dyn Any + Send>;
@@ -97,7 +98,7 @@ impl Thrown {
 
     /// Goes on unwinding, as [`suspend`](super::Yielder::suspend) would have done. No panic hook runs.
     pub fn rethrow(self) -> ! {
-        resume_unwind(self.payload)
+        unwinding::throw(self.payload)
     }
 
     /// The order again, to hand it on to an inner generator.
@@ -142,7 +143,7 @@ pub fn catch<E: Any, R>(f: impl FnOnce() -> R) -> Result<R, E> {
         Ok(value) => Ok(value),
         Err(payload) => match payload.downcast::<E>() {
             Ok(error) => Err(*error),
-            Err(payload) => resume_unwind(payload),
+            Err(payload) => unwinding::throw(payload),
         },
     }
 }

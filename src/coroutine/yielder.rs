@@ -1,13 +1,13 @@
 //! The body's side of a coroutine: how it suspends itself when it holds the yielder in its hand.
 
 use std::fmt;
-use std::panic::resume_unwind;
 
 use super::ambient::Link;
 use super::engine::{Engine, Refusal, Step};
 use super::error::{CloseError, GENERATOR_RUNNING};
 use super::generator::Generator;
 use super::thrown::{Order, Payload, Thrown};
+use super::unwinding;
 
 /// Suspends the coroutine or generator that it was handed to.
 ///
@@ -112,7 +112,7 @@ impl<'a, In, Yield> Yielder<'a, In, Yield> {
                 Step::Yielded(value) => next = self.ask(engine, value),
                 Step::Complete(out) => return Some(out),
                 Step::Closed => return None,
-                Step::Unwound(payload) => resume_unwind(payload),
+                Step::Unwound(payload) => unwinding::throw(payload),
             }
         }
     }
@@ -145,7 +145,7 @@ fn forward<In, Yield, Out>(
         Err(Refusal::Running) => panic!("{GENERATOR_RUNNING}"),
         // Ended before, or its thread is ending: an error thrown in goes to the delegating body.
         Err(Refusal::Finished | Refusal::Exited) => match next {
-            Next::Throw(payload) => resume_unwind(payload),
+            Next::Throw(payload) => unwinding::throw(payload),
             Next::Input(_) => return None,
         },
     };
@@ -153,7 +153,7 @@ fn forward<In, Yield, Out>(
         Next::Input(input) => inner.run(entry, input),
         Next::Throw(payload) if inner.link().is_mid_unwind() => {
             drop(entry);
-            resume_unwind(payload)
+            unwinding::throw(payload)
         }
         Next::Throw(payload) => inner.order(entry, Order::Throw(payload)),
     })
@@ -161,7 +161,7 @@ fn forward<In, Yield, Out>(
 
 fn close_inner<In, Yield, Out>(inner: &Engine<In, Yield, Out>) {
     match inner.close() {
-        Ok(Some(Step::Unwound(payload))) => resume_unwind(payload),
+        Ok(Some(Step::Unwound(payload))) => unwinding::throw(payload),
         Ok(None) => panic!("{}", CloseError::IgnoredExit),
         _ => {}
     }

@@ -335,11 +335,34 @@ struct Disarm<'a> {
     tick: Tick,
 }
 
+impl<'a> Disarm<'a> {
+    #[inline]
+    fn new(at: &'a Registration, direction: Direction, tick: Tick) -> Self {
+        count_wait(|waits| waits + 1);
+        Disarm {
+            at,
+            direction,
+            tick,
+        }
+    }
+}
+
 impl Drop for Disarm<'_> {
     #[inline]
     fn drop(&mut self) {
+        count_wait(|waits| waits - 1);
         self.at.disarm(self.direction, self.tick);
     }
+}
+
+/// A worker whose tasks wait for descriptors is not at a standstill, wherever those are registered.
+#[inline]
+fn count_wait(change: impl FnOnce(usize) -> usize) {
+    current::with_processor(|here| {
+        if let Some(here) = here {
+            here.io_waits.set(change(here.io_waits.get()));
+        }
+    });
 }
 
 #[track_caller]
@@ -357,11 +380,7 @@ fn park_at(
         Arm::Busy => return Err(busy()),
         Arm::Closed => return Err(closed_by_another()),
     }
-    let _disarm = Disarm {
-        at,
-        direction: aim.direction,
-        tick,
-    };
+    let _disarm = Disarm::new(at, aim.direction, tick);
     let what = Descriptor(fd);
     let wait = Wait::new(aim.reason).on(&what).until(deadline);
     match park::park(&wait) {

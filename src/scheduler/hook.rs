@@ -14,6 +14,10 @@ pub(crate) fn install(has_note: bool) {
     static ONCE: Once = Once::new();
     // Relaxed: a preference, read whenever a task panics.
     HAS_NOTE.store(has_note, Ordering::Relaxed);
+    if std::thread::panicking() {
+        // std forbids it here, by a panic, which in a destructor would abort. The next runtime does it.
+        return;
+    }
     ONCE.call_once(|| {
         let next = panic::take_hook();
         panic::set_hook(Box::new(move |info| {

@@ -76,7 +76,8 @@ impl Worker<'_> {
             shared.sleepers.cancel_sleep(processor.index);
             return;
         }
-        let is_waiting = processor.has_timers() || processor.reactor.waiting() > 0;
+        // Not what waits at this worker's reactor: that may be for tasks of others, who answer for it.
+        let is_waiting = processor.has_timers() || processor.io_waits.get() > 0;
         let hope = if is_waiting {
             Hope::Hopeful
         } else {

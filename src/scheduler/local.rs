@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::base::clock::{Deadline, Nanos};
 use crate::coroutine::ambient::{self, Chain};
+use crate::coroutine::unwinding;
 use crate::driver::timers::TimerKey;
 
 use super::cancel::{Scopes, Target, Unwind};
@@ -171,6 +172,10 @@ impl Local {
             self.task.enter_if_ready();
         }
         self.set(DESCRIBED, false);
+        if !wait.is_firm {
+            // The wait that could not be unwound is over, and the next one may be.
+            self.listen();
+        }
     }
 
     /// Whether the task is in a wait that it has described: a report that comes late, when it has been
@@ -307,12 +312,21 @@ impl Local {
     /// The end of a task that catches its cancellation again and again: it is not abandoned (others may
     /// borrow from its frames), it never runs again.
     fn stay_parked(&self, processor: &Processor) -> ! {
+        /// A deadlock report unwinds even this wait.
+        struct Stuck<'a>(&'a Processor);
+        impl Drop for Stuck<'_> {
+            fn drop(&mut self) {
+                self.0.stuck.set(self.0.stuck.get() - 1);
+            }
+        }
+
         log::error!(
             "{:?} swallowed its cancellation {MAX_THROWS} times (catch_unwind in a loop?): it stays parked for \
              ever, and whoever joins it waits for ever",
             *self.task
         );
         processor.stuck.set(processor.stuck.get() + 1);
+        let _stuck = Stuck(processor);
         let wait = Wait::new("cancel.swallowed");
         loop {
             if self.task.try_park() {
@@ -364,7 +378,20 @@ impl Local {
 
     /// Whether `thread::panicking()` may speak of a neighbour, or of a destructor around this code.
     fn is_in_doubt(&self, processor: &Processor) -> bool {
-        processor.mid_unwind.get() != 0 || self.cleanups.get() != 0
+        processor.mid_unwind.get() != 0 || self.cleanups.get() != 0 || unwinding::is_any_amid()
+    }
+
+    /// What the task knows of its unwinding, for who leaves it and comes back; 0 if it does not unwind.
+    pub(super) fn unwinding_note(&self, processor: &Processor) -> u32 {
+        if !self.is_unwinding(processor) {
+            return 0;
+        }
+        UNWINDING | self.alerts.get() & CANCELLATION
+    }
+
+    pub(super) fn put_unwinding_note(&self, note: u32) {
+        self.set(UNWINDING | CANCELLATION, false);
+        self.set(note, true);
     }
 
     /// Code in a destructor that runs while the task unwinds begins a stretch of its own, in which it may be

@@ -5,6 +5,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::base::clock::{Clock, Deadline, Nanos};
+use crate::coroutine::unwinding::Scheduler;
 
 use super::wait::Unwinding;
 use super::{current, thread};
@@ -43,6 +44,25 @@ pub(crate) fn rethrow(payload: Box<dyn std::any::Any + Send>) -> ! {
         None => std::panic::resume_unwind(payload),
     })
 }
+
+/// What coroutines ask of the task that they run in, on a worker's thread.
+pub(super) static FOR_COROUTINES: Scheduler = Scheduler {
+    note: || {
+        current::with_task(|task| match task {
+            Some((processor, local)) => local.unwinding_note(processor),
+            // On a worker's own stack: the thread's word.
+            None => 1,
+        })
+    },
+    put_note: |note| {
+        current::with_local(|local| {
+            if let Some(local) = local {
+                local.put_unwinding_note(note);
+            }
+        });
+    },
+    throw: rethrow,
+};
 
 /// The waker of the running task, or of this thread where no task runs.
 #[inline]

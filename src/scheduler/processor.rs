@@ -55,6 +55,8 @@ pub(crate) struct Processor {
     dead: Cell<usize>,
     /// How many tasks of this worker are suspended in the midst of their unwinding.
     pub(crate) mid_unwind: Cell<u32>,
+    /// Tasks of this worker that wait for a descriptor, at whichever worker's reactor.
+    pub(crate) io_waits: Cell<usize>,
     /// Tasks that have swallowed their cancellation and will never end.
     pub(crate) stuck: Cell<usize>,
     /// Tasks that parked while nobody could tell whether they unwind, or a neighbour.
@@ -100,6 +102,7 @@ impl Processor {
             // A loop that is entered while its thread unwinds would otherwise take every task for
             // unwinding.
             mid_unwind: Cell::new(u32::from(std::thread::panicking())),
+            io_waits: Cell::new(0),
             stuck: Cell::new(0),
             doubtful: RefCell::default(),
         }

@@ -12,6 +12,7 @@ use crate::base::clock::Deadline;
 use crate::base::firm::Firm;
 use crate::coroutine::ambient::{self, Chain};
 use crate::coroutine::raw::{RawCoroutine, RawState};
+use crate::coroutine::unwinding;
 use crate::driver::reactor::Reactor;
 use crate::stack::{Kind, Label, Stack, StackPool, overflow};
 use crate::sys::cpu::prefetch;
@@ -26,7 +27,7 @@ use super::processor::{Processor, START, START_PINNED};
 use super::shared::Shared;
 use super::switch::BaseYielder;
 use super::task::TaskRef;
-use super::{packet, wake};
+use super::{packet, park, wake};
 
 /// Resumptions between two looks at the outside world.
 const BUDGET: usize = 64;
@@ -112,6 +113,7 @@ pub(crate) fn run(
     let _in_use = InUse::new(&blocks);
     // A barrier: no suspend or switch in here reaches a coroutine below this loop.
     let outer = ambient::exchange(Chain::EMPTY);
+    let outer_scheduler = unwinding::set_scheduler(Some(&park::FOR_COROUTINES));
     shared.own_threads.fetch_add(1, Ordering::Relaxed);
     if let Some(first) = first {
         processor.spawn(first);
@@ -135,6 +137,7 @@ pub(crate) fn run(
     firm.end();
     shared.end_of_worker(index, false);
     shared.own_threads.fetch_sub(1, Ordering::Relaxed);
+    unwinding::set_scheduler(outer_scheduler);
     ambient::exchange(outer);
     Ok(())
 }

@@ -10,3 +10,4 @@ mod panic_abort;
 mod stack_limits;
 #[cfg(feature = "runtime")]
 mod tasks;
+mod unwinding;

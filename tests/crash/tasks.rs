@@ -34,7 +34,7 @@ fn doze(duration: Duration) {
     std::thread::sleep(duration); // real sleep: what a plain thread, or a task that hogs its worker, does
 }
 
-struct OnDrop<F: FnMut()>(F);
+pub(crate) struct OnDrop<F: FnMut()>(pub(crate) F);
 
 impl<F: FnMut()> Drop for OnDrop<F> {
     fn drop(&mut self) {
@@ -596,4 +596,17 @@ fn a_broken_pipe_is_an_error_and_no_signal() {
         });
     })
     .assert_success();
+}
+
+/// The first runtime of a process is built in a destructor that a panic runs: std's hook cannot be chained then.
+#[test]
+fn the_first_runtime_may_be_built_while_the_thread_unwinds() {
+    let outcome = child::run(|| {
+        let caught = catch_unwind(|| {
+            let _runs = OnDrop(|| assert_eq!(run(|| spawn(|| 1).join().unwrap()), 1));
+            panic!("on purpose");
+        });
+        assert!(caught.is_err());
+    });
+    outcome.assert_success();
 }

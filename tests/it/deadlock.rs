@@ -1,12 +1,15 @@
 //! The deadlock report, as far as it can be seen in a process with foreign threads.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use greenloom::io::Evented;
 use greenloom::{Builder, RunError, Runtime, park, sleep, spawn, unblock, yield_now};
 
-use crate::watch::{OnDrop, hog, watched};
+use crate::watch::{OnDrop, eventually, hog, watched};
 
 fn report_of<T>(result: Result<T, RunError>) -> String {
     match result {
@@ -165,4 +168,108 @@ fn a_virtual_clock_reports_as_well() {
         }))
     });
     assert!(text.contains("task.park"), "{text}");
+}
+
+/// Its descriptor is registered at another worker's reactor, and that worker went to sleep before.
+#[test]
+fn a_wait_at_another_workers_reactor_is_no_deadlock() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let begun = Arc::new(AtomicBool::new(false));
+    let answered = watched(move || {
+        Runtime::builder().workers(2).closed_world().run(|| {
+            let near = Evented::new(near).unwrap();
+            let moment = Duration::from_millis(1);
+            assert!(
+                near.wait_readable_timeout(moment).is_err(),
+                "only to register it"
+            );
+            let theirs = begun.clone();
+            let reader = spawn(move || {
+                theirs.store(true, Ordering::Release);
+                hog(Duration::from_millis(50)); // the first worker falls asleep meanwhile
+                std::thread::spawn(move || {
+                    hog(Duration::from_millis(50));
+                    far.write_all(b"x").unwrap();
+                });
+                (&near).read(&mut [0; 2]).unwrap()
+            });
+            assert!(eventually(|| begun.load(Ordering::Acquire)), "stolen");
+            reader.join().unwrap()
+        })
+    });
+    assert_eq!(answered.unwrap(), 1);
+}
+
+/// The worker at whose reactor another one's task has waited sleeps on when that wait is over.
+#[test]
+fn a_wait_that_is_over_hides_no_deadlock() {
+    let (near, _far) = UnixStream::pair().unwrap();
+    let begun = Arc::new(AtomicBool::new(false));
+    let text = watched(move || {
+        report_of(Runtime::builder().workers(2).closed_world().run(|| {
+            let near = Evented::new(near).unwrap();
+            let moment = Duration::from_millis(1);
+            assert!(
+                near.wait_readable_timeout(moment).is_err(),
+                "only to register it"
+            );
+            let theirs = begun.clone();
+            let _other = spawn(move || {
+                theirs.store(true, Ordering::Release);
+                assert!(
+                    near.wait_readable_timeout(Duration::from_millis(50))
+                        .is_err()
+                );
+                park();
+            });
+            assert!(eventually(|| begun.load(Ordering::Acquire)), "stolen");
+            hog(Duration::from_millis(20));
+            park();
+        }))
+    });
+    assert!(text.contains("2 tasks are blocked"), "{text}");
+}
+
+/// Nobody waits for the job any more, but its value is yet to be dropped.
+#[test]
+fn a_destructor_in_the_blocking_pool_may_still_wake_somebody() {
+    let received = watched(|| {
+        Runtime::builder().workers(1).closed_world().run(|| {
+            let (sender, receiver) = greenloom::channel::unbounded();
+            let cut = greenloom::timeout(Duration::from_millis(1), || {
+                unblock(move || {
+                    hog(Duration::from_millis(20));
+                    OnDrop(move || {
+                        hog(Duration::from_millis(50));
+                        sender.send(7).unwrap();
+                    })
+                })
+            });
+            assert!(cut.is_err());
+            receiver.recv()
+        })
+    });
+    assert_eq!(received.unwrap(), Ok(7));
+}
+
+/// Told of a standstill while it could not unwind, main is told again when it can.
+#[test]
+fn a_main_that_was_told_in_vain_is_told_of_the_next() {
+    let text = watched(|| {
+        report_of(Runtime::builder().workers(1).closed_world().run(|| {
+            let me = greenloom::current();
+            let helper = std::thread::spawn(move || {
+                hog(Duration::from_millis(50));
+                me.unpark();
+            });
+            let caught = std::panic::catch_unwind(|| {
+                let _waits = OnDrop(park);
+                panic!("on purpose");
+            });
+            assert!(caught.is_err());
+            helper.join().unwrap();
+            park();
+        }))
+    });
+    assert!(text.contains("(main): task.park"), "{text}");
 }
