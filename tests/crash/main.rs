@@ -10,4 +10,5 @@ mod panic_abort;
 mod stack_limits;
 #[cfg(feature = "runtime")]
 mod tasks;
+#[cfg(feature = "runtime")]
 mod unwinding;
