@@ -61,6 +61,10 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
     ),
     ("sys/cpu.rs", "the prefetch instruction"),
     (
+        "sys/unwind.rs",
+        "walks frames by the unwinder and reads the compiler's tables of them",
+    ),
+    (
         "stack/region.rs",
         "raw slots, and corosensei's unsafe `Stack` trait",
     ),

@@ -211,6 +211,15 @@ impl Signature {
     }
 }
 
+/// What keeps a coroutine from being left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// The code stands inside of this scope, see [`forbid_suspend`].
+    Scope(&'static str),
+    /// The code does not run inside that coroutine.
+    Elsewhere,
+}
+
 /// What the chain knows of one coroutine, whatever its types.
 pub(super) struct Header {
     /// Never changes.
@@ -337,11 +346,11 @@ impl<In, Yield> Link<In, Yield> {
 
     /// Why this coroutine cannot be suspended from here.
     #[cold]
-    fn obstacle(&self) -> Option<String> {
+    pub(super) fn obstacle(&self) -> Option<Obstacle> {
         let mut next = HEAD.get();
         while let Some(header) = innermost(next) {
             if is_pinned(next) {
-                return Some(format!("suspend inside of {}", header.pinned.get()));
+                return Some(Obstacle::Scope(header.pinned.get()));
             }
             if ptr::eq(header, self.as_header()) {
                 return None;
@@ -351,7 +360,7 @@ impl<In, Yield> Link<In, Yield> {
             }
             next = header.parent.get();
         }
-        Some("a yielder was used outside of its running coroutine".into())
+        Some(Obstacle::Elsewhere)
     }
 
     /// Gives `value` to the resumer and waits for an input; unwinds if there is an order instead.
@@ -385,8 +394,12 @@ impl<In, Yield> Link<In, Yield> {
     #[track_caller]
     fn suspend_slowly(&self, value: Yield, unwinds: bool) {
         let me = &self.header;
-        if let Some(obstacle) = self.obstacle() {
-            panic!("{obstacle}");
+        match self.obstacle() {
+            None => {}
+            Some(Obstacle::Scope(what)) => panic!("suspend inside of {what}"),
+            Some(Obstacle::Elsewhere) => {
+                panic!("a yielder was used outside of its running coroutine")
+            }
         }
         fill(&self.output, Some(value));
         let top = HEAD.get();

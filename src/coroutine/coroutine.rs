@@ -73,10 +73,11 @@ impl<Yield, Out> State<Yield, Out> {
 /// send(greenloom::coroutine::Coroutine::<(), (), ()>::new(|_, ()| ()));
 /// ```
 ///
-/// **The one exception to safety.** When the thread that made its first coroutine exits, its
-/// thread-locals die one after another. From the moment at which those older than its first coroutine
-/// begin to die, `resume` is an error and drop leaks. But one that was first used *after* that dies
-/// earlier, so this program, which needs two thread-locals and no `unsafe`, reads a dead value:
+/// **The one exception to safety.** When a thread ends, its thread-locals die one after another, on most
+/// systems the one that was first used last first. From the moment at which those begin to die that are older
+/// than the thread's first coroutine, `resume` is an error and drop leaks. So nothing dead is read as long as
+/// whatever keeps coroutines in a thread-local was there before the thread made its first one. But this
+/// program, which needs two thread-locals that are younger than that, and no `unsafe`, reads a dead value:
 ///
 /// ```no_run
 /// use greenloom::coroutine::{suspend, Coroutine};
@@ -90,6 +91,7 @@ impl<Yield, Out> State<Yield, Out> {
 ///     static KEY: String = "value".to_string();
 ///     static KEEPER: RefCell<Option<Coroutine<(), (), ()>>> = const { RefCell::new(None) };
 /// }
+/// drop(Coroutine::<(), (), ()>::new(|_, ()| ())); // the thread's first
 /// KEEPER.with(|keeper| {
 ///     let coroutine = Coroutine::new(|_, ()| KEY.with(|value| {
 ///         let _reader = Reader(value);

@@ -248,6 +248,14 @@ pub enum SwitchError {
     /// The caller is a destructor that runs while some other greenlet is being dropped: there is no
     /// greenlet here that could be left. What was to be delivered comes back.
     NotCurrent(Box<dyn Any>),
+    /// The caller stands inside of a scope that it entered in this greenlet and that must be left before
+    /// the greenlet is.
+    InScope {
+        /// Which one: `scope`, `timeout`, `shield` or `no_park`.
+        scope: &'static str,
+        /// What was to be delivered.
+        value: Box<dyn Any>,
+    },
     /// Something was thrown to the caller, or a child of it failed, while this thread unwinds: raised
     /// from here it would abort the process.
     Thrown(Box<dyn Any + Send>),
@@ -262,6 +270,12 @@ impl fmt::Debug for SwitchError {
         f.write_str(match self {
             SwitchError::ForeignFamily(_) => "ForeignFamily(..)",
             SwitchError::NotCurrent(_) => "NotCurrent(..)",
+            SwitchError::InScope { scope, .. } => {
+                return f
+                    .debug_struct("InScope")
+                    .field("scope", scope)
+                    .finish_non_exhaustive();
+            }
             SwitchError::Thrown(_) => "Thrown(..)",
             SwitchError::Unwinding(_) => "Unwinding(..)",
             SwitchError::ThreadExited(_) => "ThreadExited(..)",
@@ -274,6 +288,9 @@ impl fmt::Display for SwitchError {
         f.write_str(match self {
             SwitchError::ForeignFamily(_) => "greenlet belongs to another task or thread",
             SwitchError::NotCurrent(_) => "switch from inside the drop of another greenlet",
+            SwitchError::InScope { scope, .. } => {
+                return write!(f, "switch to another greenlet inside of {scope}");
+            }
             SwitchError::Thrown(_) => "an error was thrown to a greenlet that unwinds",
             SwitchError::Unwinding(_) => "greenlet waits inside a destructor that unwinds",
             SwitchError::ThreadExited(_) => "greenlet used after its thread began to exit",

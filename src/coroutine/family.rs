@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
-use super::ambient;
+use super::ambient::{self, Obstacle};
 use super::engine::{Engine, Shared, Step};
 use super::error::SwitchError;
 use super::greenlet::{GreenletExit, TraceKind};
@@ -301,7 +301,12 @@ impl Family {
             return Err(open(parcel));
         }
         if !me.may_leave() {
-            return Err(Err(SwitchError::NotCurrent(parcel.into_any())));
+            let value = parcel.into_any();
+            let obstacle = me.body.as_ref().and_then(|body| body.link().obstacle());
+            return Err(Err(match obstacle {
+                Some(Obstacle::Scope(scope)) => SwitchError::InScope { scope, value },
+                _ => SwitchError::NotCurrent(value),
+            }));
         }
         match (parcel, &target.body) {
             (Parcel::Throw(payload), Some(body)) if body.link().is_mid_unwind() => {

@@ -8,6 +8,7 @@ use crate::base::clock::{Deadline, Nanos};
 use crate::coroutine::ambient::{self, Chain};
 use crate::coroutine::unwinding;
 use crate::driver::timers::TimerKey;
+use crate::sys::unwind;
 
 use super::cancel::{Scopes, Target, Unwind};
 use super::processor::Processor;
@@ -44,8 +45,10 @@ pub(crate) struct Local {
     no_park: Cell<u32>,
     /// Cancellations thrown and not yet arrived at their target.
     throws: Cell<u32>,
-    /// Depth of `enter_cleanup`.
+    /// Depth of `in_cleanup`.
     cleanups: Cell<u32>,
+    /// Where the innermost of these stretches begins on the stack, see `sys::unwind::fenced`; 0 outside.
+    fence: Cell<usize>,
     scopes: RefCell<Scopes>,
 }
 
@@ -56,7 +59,8 @@ const NO_PARK: u32 = 2;
 /// There are scopes: something may be due.
 const SCOPES: u32 = 4;
 /// This task is unwinding, as far as we know by our own throws and the panic hook: the answer when
-/// `thread::panicking()` is polluted by a neighbour (soundness rule 12).
+/// `thread::panicking()` is polluted by a neighbour (soundness rule 12). A user's own `resume_unwind` is unknown to
+/// it, and so is a panic whose hook is not ours; where a mistake would abort, the frames are asked as well.
 const UNWINDING: u32 = 8;
 /// The last unwinding we know of was a cancellation. Stays set when the task swallows that one, until it is
 /// seen not to unwind: a panic right after may be taken for a cancellation, and poisons nothing.
@@ -79,6 +83,7 @@ impl Local {
             no_park: Cell::new(0),
             throws: Cell::new(0),
             cleanups: Cell::new(0),
+            fence: Cell::new(0),
             scopes: RefCell::new(Scopes::new()),
         }
     }
@@ -357,8 +362,11 @@ impl Local {
         resume_unwind(payload)
     }
 
-    /// Whether this task is unwinding. Exact while no neighbour of the thread waits in a destructor; our
-    /// own note, which errs towards `true`, otherwise.
+    /// Whether this task is unwinding, so that something thrown from here would abort. Exact: while a
+    /// neighbour of the thread waits in a destructor the frames on this task's stack are asked.
+    ///
+    /// Where they cannot be read it is our own note, which knows of our throws and of panics that come by
+    /// our hook.
     #[inline]
     pub(crate) fn is_unwinding(&self, processor: &Processor) -> bool {
         if !std::thread::panicking() {
@@ -366,7 +374,21 @@ impl Local {
             self.forget_unwinding();
             return false;
         }
-        !self.is_in_doubt(processor) || self.has(UNWINDING)
+        !self.is_in_doubt(processor) || self.is_amid_cleanup()
+    }
+
+    #[cold]
+    fn is_amid_cleanup(&self) -> bool {
+        let base = match self.fence.get() {
+            0 => std::ptr::from_ref(self).addr(),
+            fence => fence,
+        };
+        unwind::is_barred(base).unwrap_or_else(|| self.has(UNWINDING))
+    }
+
+    /// As `is_unwinding`, by the note alone: quick, and for what does no harm when it is wrong.
+    fn is_noted_unwinding(&self, processor: &Processor) -> bool {
+        std::thread::panicking() && (!self.is_in_doubt(processor) || self.has(UNWINDING))
     }
 
     #[inline]
@@ -383,7 +405,7 @@ impl Local {
 
     /// What the task knows of its unwinding, for who leaves it and comes back; 0 if it does not unwind.
     pub(super) fn unwinding_note(&self, processor: &Processor) -> u32 {
-        if !self.is_unwinding(processor) {
+        if !self.is_noted_unwinding(processor) {
             return 0;
         }
         UNWINDING | self.alerts.get() & CANCELLATION
@@ -395,27 +417,30 @@ impl Local {
     }
 
     /// Code in a destructor that runs while the task unwinds begins a stretch of its own, in which it may be
-    /// thrown out of waits as long as that is caught before the destructor is left.
-    /// Returns what `leave_cleanup` puts back.
-    pub(crate) fn enter_cleanup(&self) -> u32 {
+    /// thrown out of waits as long as that is caught before the destructor is left: `f` does not unwind.
+    #[cold]
+    pub(crate) fn in_cleanup<R>(&self, f: impl FnOnce() -> R) -> R {
         self.cleanups.set(self.cleanups.get() + 1);
         let before = self.alerts.get() & (UNWINDING | CANCELLATION);
         self.set(UNWINDING | CANCELLATION, false);
         // What is due to the code outside cannot be delivered past the destructor.
         self.push_shield();
-        before
-    }
-
-    pub(crate) fn leave_cleanup(&self, before: u32) {
+        let result = unwind::fenced(|fence| {
+            let outer = self.fence.replace(fence);
+            let result = f();
+            self.fence.set(outer);
+            result
+        });
         self.pop_scope();
         self.cleanups.set(self.cleanups.get() - 1);
         self.set(UNWINDING | CANCELLATION, false);
         self.set(before | UNWINDING, true);
+        result
     }
 
     /// Whether and why this task is unwinding.
     pub(super) fn unwinding(&self, processor: &Processor) -> Option<Unwinding> {
-        self.is_unwinding(processor)
+        self.is_noted_unwinding(processor)
             .then(|| match self.has(CANCELLATION) {
                 true => Unwinding::Cancellation,
                 false => Unwinding::Panic,

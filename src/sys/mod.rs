@@ -13,3 +13,5 @@ pub(crate) mod memory;
 pub(crate) mod poll;
 #[cfg(feature = "runtime")]
 pub(crate) mod socket;
+#[cfg(feature = "runtime")]
+pub(crate) mod unwind;

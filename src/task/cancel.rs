@@ -97,6 +97,11 @@ pub fn checkpoint() {
     });
 }
 
+/// Calls `f` with the record of the task that is known to run here.
+fn on_local<R>(f: impl FnOnce(&Local) -> R) -> R {
+    current::with_local(|local| f(local.expect("the task that entered the scope leaves it")))
+}
+
 /// The deadline of [`until`] came before the closure's end.
 #[derive(Debug)]
 pub(crate) struct Expired;
@@ -108,23 +113,26 @@ pub(crate) struct Expired;
 /// together the outermost reports.
 pub(crate) fn until<T>(deadline: Deadline, f: impl FnOnce() -> T) -> Result<T, Expired> {
     let _pin = ambient::forbid_suspend("timeout");
-    let entered = current::with_task(|task| {
-        task.map(|(processor, local)| {
-            let cleanup = local.is_unwinding(processor).then(|| local.enter_cleanup());
-            (cleanup, local.push_deadline(deadline))
-        })
-    });
-    let Some((cleanup, id)) = entered else {
+    let is_unwinding =
+        current::with_task(|task| task.map(|(processor, local)| local.is_unwinding(processor)));
+    let Some(is_unwinding) = is_unwinding else {
         // A plain thread has nothing to unwind it with: the caller's waits go on to their end.
         return Ok(f());
     };
-    let result = catch_unwind(AssertUnwindSafe(f));
+    let attempt = || {
+        let id = on_local(|local| local.push_deadline(deadline));
+        let result = catch_unwind(AssertUnwindSafe(f));
+        on_local(Local::pop_scope);
+        (id, result)
+    };
+    let (id, result) = if is_unwinding {
+        on_local(|local| local.in_cleanup(attempt))
+    } else {
+        attempt()
+    };
     let due = current::with_task(|task| {
         task.and_then(|(processor, local)| {
-            local.pop_scope();
-            if let Some(before) = cleanup {
-                local.leave_cleanup(before);
-            } else if result.is_err() {
+            if !is_unwinding && result.is_err() {
                 local.caught(false);
             }
             // What is due further out, now that this scope is gone.
@@ -140,8 +148,7 @@ pub(crate) fn until<T>(deadline: Deadline, f: impl FnOnce() -> T) -> Result<T, E
         Ok(value) => return Ok(value),
         Err(payload) => payload,
     };
-    current::with_local(|local| {
-        let local = local.expect("the task that entered the scope leaves it");
+    on_local(|local| {
         let is_ours = payload
             .downcast_ref::<Unwind>()
             .is_some_and(|unwind| unwind.target == Target::Scope(id));

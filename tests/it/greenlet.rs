@@ -507,6 +507,38 @@ mod in_tasks {
     }
 
     #[test]
+    fn a_switch_out_of_a_scope_is_refused_by_its_name() {
+        greenloom::run(|| {
+            let root = Greenlet::current();
+            let g = Greenlet::new(move |(): ()| {
+                let again = root.clone();
+                let refused = move |scope: &str| {
+                    let error = again.switch(7).unwrap_err();
+                    let text = format!("switch to another greenlet inside of {scope}");
+                    assert_eq!(error.to_string(), text);
+                    let SwitchError::InScope {
+                        scope: named,
+                        value,
+                    } = error
+                    else {
+                        panic!("{error:?}");
+                    };
+                    assert_eq!((named, value.downcast_ref()), (scope, Some(&7)));
+                };
+                greenloom::shield(|| refused("shield"));
+                greenloom::no_park(|| refused("no_park"));
+                greenloom::scope(|_| refused("scope"));
+                greenloom::timeout(std::time::Duration::MAX, || refused("timeout")).unwrap();
+                // A generator inside of it is no way round.
+                let inner = refused.clone();
+                greenloom::shield(|| Generator::<()>::new(move |_| inner("shield")).next());
+                root.switch(8).unwrap();
+            });
+            assert_eq!(g.switch(()).unwrap().get::<i32>(), 8);
+        });
+    }
+
+    #[test]
     fn a_task_parks_from_generators_inside_greenlets() {
         greenloom::run(|| {
             let g = Greenlet::new(|(): ()| {
@@ -594,7 +626,9 @@ mod in_tasks {
             assert_eq!(c.resume(()).unwrap(), State::Yielded(2));
             assert!(c.resume(()).unwrap().is_complete());
             let g = Greenlet::new(|(): ()| {
-                greenloom::shield(|| matches!(parent().switch(()), Err(SwitchError::NotCurrent(_))))
+                greenloom::shield(|| {
+                    matches!(parent().switch(()), Err(SwitchError::InScope { .. }))
+                })
             });
             assert!(g.switch(()).unwrap().get::<bool>());
         });

@@ -263,6 +263,31 @@ fn a_panic_caught_while_a_cancellation_unwinds_does_not_make_it_a_panic() {
     });
 }
 
+/// Soundness rule 16: with std's lock the second task would block the thread on which the first one would go on.
+#[test]
+fn a_lock_of_ours_may_be_held_over_a_wait_where_stds_would_hang_the_worker() {
+    green(|| {
+        let ours = Arc::new(Mutex::new(0));
+        let stds = Arc::new(std::sync::Mutex::new(()));
+        let (our_lock, std_lock) = (ours.clone(), stds.clone());
+        let holder = spawn(move || {
+            let _std_guard = std_lock.lock().unwrap();
+            let mut guard = our_lock.lock().unwrap();
+            sleep(Duration::from_millis(10));
+            *guard += 1;
+        });
+        yield_now(); // it holds both, and sleeps
+        let wants = spawn(move || {
+            // `lock` here would wait for a task that this very wait keeps from running.
+            assert!(stds.try_lock().is_err());
+            let mut guard = ours.lock().unwrap();
+            assert_eq!(*guard, 1);
+        });
+        wants.join().unwrap();
+        holder.join().unwrap();
+    });
+}
+
 #[test]
 fn a_guard_dropped_beside_a_neighbour_that_unwinds_poisons_nothing() {
     struct Slow(Rc<Event>);
