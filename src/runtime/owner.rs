@@ -313,6 +313,7 @@ impl Runtime {
                 ),
             }
         }
+        self.shared.stuck.give_up();
         self.shared.blocking.shutdown();
     }
 }

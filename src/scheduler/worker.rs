@@ -77,6 +77,8 @@ pub(super) struct Worker<'p> {
     pub(super) has_released: bool,
     /// When resting stacks are looked at.
     pub(super) trim_at: Deadline,
+    /// When tasks that will never end are reported again, by the real clock.
+    pub(super) nag_at: Deadline,
     /// Since when tasks have handed over to each other without a break.
     chain_began: Option<Instant>,
 }
@@ -129,12 +131,20 @@ pub(crate) fn run(
         is_stopping: false,
         has_released: false,
         trim_at: Deadline::NEVER,
+        nag_at: Deadline::NEVER,
         chain_began: None,
     };
     // Tasks on this thread are borrowed from by tasks on others, and borrow from the caller of `run`.
     let firm = Firm::begin("a worker's loop");
     while worker.turn() {}
     firm.end();
+    if cfg!(panic = "abort") {
+        worker.leak_tasks();
+    }
+    drop(worker);
+    if shared.is_starved() {
+        shared.feed(false);
+    }
     shared.end_of_worker(index, false);
     shared.own_threads.fetch_sub(1, Ordering::Relaxed);
     unwinding::set_scheduler(outer_scheduler);
@@ -159,6 +169,9 @@ impl Worker<'_> {
         if !self.stackless.is_empty() {
             self.start_stackless();
         }
+        if self.processor.stuck.get() != 0 {
+            self.nag();
+        }
         if is_busy || !self.processor.is_idle() {
             self.stop_search();
             let _ = self.poll(Deadline::PASSED);
@@ -171,6 +184,7 @@ impl Worker<'_> {
             return false;
         }
         if self.is_stopping && self.is_stuck() {
+            self.abort_if_stuck();
             self.processor
                 .shared
                 .end_of_worker(self.processor.index, true);
@@ -266,9 +280,15 @@ impl Worker<'_> {
     fn start(&mut self, task: TaskRef) {
         match self.stacks.acquire(task.spec.stack_size) {
             Ok(stack) => self.start_on(stack, task),
-            Err(error) if self.tasks.is_empty() => self.refuse(task, error),
+            Err(error) if self.is_without_hope() => self.refuse(task, error),
             Err(error) => self.stackless.push_back((task, error)),
         }
+    }
+
+    /// Whether no task is there that could leave its stack to another.
+    #[cold]
+    fn is_without_hope(&self) -> bool {
+        self.tasks.is_empty() && self.processor.shared.config.workers == 1
     }
 
     #[inline]
@@ -320,6 +340,9 @@ impl Worker<'_> {
         if let Some(stack) = started.coroutine.into_stack() {
             self.stacks.release(stack);
             self.has_released = true;
+            if self.processor.shared.is_starved() {
+                self.feed();
+            }
         }
     }
 
@@ -329,9 +352,29 @@ impl Worker<'_> {
         while let Some((task, _)) = self.stackless.pop_front() {
             match self.stacks.acquire(task.spec.stack_size) {
                 Ok(stack) => self.start_on(stack, task),
-                Err(error) if self.tasks.is_empty() => self.refuse(task, error),
-                Err(error) => return self.stackless.push_front((task, error)),
+                Err(error) if self.is_without_hope() => self.refuse(task, error),
+                Err(error) => {
+                    self.stackless.push_front((task, error));
+                    return self.processor.shared.starve(self.processor.index);
+                }
             }
+        }
+    }
+
+    /// Gives what rests here to workers whose tasks wait for it, unless this one's own do.
+    #[cold]
+    fn feed(&mut self) {
+        if self.stackless.is_empty() && self.stacks.give_all() {
+            self.processor.shared.feed(false);
+        }
+    }
+
+    /// No stack will ever come free for the tasks that wait for one.
+    #[cold]
+    pub(super) fn refuse_stackless(&mut self) {
+        self.start_stackless();
+        while let Some((task, error)) = self.stackless.pop_front() {
+            self.refuse(task, error);
         }
     }
 
@@ -361,6 +404,10 @@ impl Worker<'_> {
             Letter::Describe(collector) => self.describe(&collector),
             Letter::Settle(collector) => self.settle(&collector),
             Letter::Deadlock(main, report) => self.end_with(&main, report),
+            Letter::SpareStacks => self.feed(),
+            Letter::Stacks { is_hopeless: true } => self.refuse_stackless(),
+            // That is what each turn does.
+            Letter::Stacks { is_hopeless: false } => {}
             Letter::Stop => self.begin_stop(),
         }
     }
@@ -418,6 +465,19 @@ impl Worker<'_> {
     /// a task cannot be unwound: its stack is leaked, with all that lies on it.
     fn is_drained(&self) -> bool {
         (self.tasks.is_empty() || cfg!(panic = "abort")) && self.is_quiet()
+    }
+
+    /// Where nothing can unwind, tasks that are parked at the end stay on their stacks, with all that they
+    /// hold; who joins them is told so.
+    #[cold]
+    fn leak_tasks(&self) {
+        for (_, started) in &self.tasks {
+            started.suspended.inspect(|local| {
+                if let Some(local) = local {
+                    current::leak_task(local);
+                }
+            });
+        }
     }
 
     /// Of its tasks those are left that will never end. They stay parked on this thread for as long as the

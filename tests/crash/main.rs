@@ -9,5 +9,7 @@ mod overflow;
 mod panic_abort;
 mod stack_limits;
 #[cfg(feature = "runtime")]
+mod stackless;
+#[cfg(feature = "runtime")]
 mod tasks;
 mod unwinding;

@@ -280,7 +280,7 @@ fn a_lock_of_ours_may_be_held_over_a_wait_where_stds_would_hang_the_worker() {
         let wants = spawn(move || {
             // `lock` here would wait for a task that this very wait keeps from running.
             assert!(stds.try_lock().is_err());
-            let mut guard = ours.lock().unwrap();
+            let guard = ours.lock().unwrap();
             assert_eq!(*guard, 1);
         });
         wants.join().unwrap();
