@@ -235,6 +235,8 @@ pub(super) struct Header {
     pinned: Cell<&'static str>,
     /// Suspended by a call that would unwind, while the thread was unwinding: nothing may be thrown.
     mid_unwind: Cell<bool>,
+    /// Whether the resumer unwound at the last resumption for which it was not certain that it did not.
+    resumer: Cell<State>,
 }
 
 /// The two sides' shared cells: values travel here, the switch itself carries nothing.
@@ -260,6 +262,7 @@ impl<In, Yield> Link<In, Yield> {
                 yielder: Cell::new(ptr::null()),
                 pinned: Cell::new(""),
                 mid_unwind: Cell::new(false),
+                resumer: Cell::new(State::CALM),
             },
             input: Cell::new(None),
             output: Cell::new(None),
@@ -286,12 +289,13 @@ impl<In, Yield> Link<In, Yield> {
     /// The resumer's side: `switch` runs the body until it suspends or ends.
     #[inline(always)]
     pub(super) fn resumed<R>(&self, switch: impl FnOnce() -> R) -> R {
-        let before = State::now();
+        if thread::panicking() {
+            self.header.resumer.set(State::now());
+        }
         let outer = HEAD.replace(self.header.top.get());
         self.header.parent.set(outer);
         let result = switch();
         HEAD.set(outer);
-        before.put_back();
         result
     }
 
@@ -316,6 +320,11 @@ impl<In, Yield> Link<In, Yield> {
 
     pub(super) fn take_order(&self) -> Option<Order> {
         self.order.take()
+    }
+
+    /// What the resumer was when it resumed this: what the body has noted since does not hold for it.
+    pub(super) fn resumer(&self) -> State {
+        self.header.resumer.replace(State::CALM)
     }
 
     /// Whether an order to unwind would hit a destructor in the middle of an unwind.
@@ -399,7 +408,7 @@ impl<In, Yield> Link<In, Yield> {
         // than a process that aborts.
         let state = State::now();
         me.mid_unwind.set(unwinds && state.is_unwinding());
-        unwinding::suspended_amid(state, || self.switch_out());
+        unwinding::suspended_amid(state, self.resumer(), || self.switch_out());
         me.mid_unwind.set(false);
         me.top.set(self.as_header());
     }

@@ -270,6 +270,7 @@ impl<In, Yield, Out> Engine<In, Yield, Out> {
     #[cold]
     fn finish(&self, mut entry: Entry<'_>) -> Step<Yield, Out> {
         let stack = entry.take_stack();
+        self.link().resumer().put_back();
         // Before the stack is given back: that is no longer this body's business.
         drop(entry);
         drop(stack);

@@ -46,17 +46,14 @@ pub(crate) fn is_any_amid() -> bool {
 pub(super) struct State(u32);
 
 impl State {
-    #[inline(always)]
-    pub(super) fn now() -> State {
-        if thread::panicking() {
-            State::ask()
-        } else {
-            State(0)
-        }
-    }
+    /// It does not unwind.
+    pub(super) const CALM: State = State(0);
 
     #[cold]
-    fn ask() -> State {
+    pub(super) fn now() -> State {
+        if !thread::panicking() {
+            return State::CALM;
+        }
         State(SCHEDULER.get().map_or(1, |scheduler| (scheduler.note)()))
     }
 
@@ -65,15 +62,8 @@ impl State {
     }
 
     /// Control is back where this was asked: what others have noted meanwhile does not hold here.
-    #[inline(always)]
-    pub(super) fn put_back(self) {
-        if thread::panicking() {
-            self.note();
-        }
-    }
-
     #[cold]
-    fn note(self) {
+    pub(super) fn put_back(self) {
         if let Some(scheduler) = SCHEDULER.get() {
             (scheduler.put_note)(self.0);
         }
@@ -85,15 +75,16 @@ pub(super) fn is_unwinding() -> bool {
     State::now().is_unwinding()
 }
 
-/// Leaves a coroutine in the state that it says it is in, and comes back to it.
-pub(super) fn suspended_amid(state: State, switch_out: impl FnOnce()) {
+/// Leaves a coroutine that is in this state for its resumer, which is in another, and comes back to it.
+pub(super) fn suspended_amid(state: State, resumer: State, switch_out: impl FnOnce()) {
     if !state.is_unwinding() {
         return switch_out();
     }
     AMID.set(AMID.get() + 1);
+    resumer.put_back();
     switch_out();
     AMID.set(AMID.get() - 1);
-    state.note();
+    state.put_back();
 }
 
 /// Unwinds with a payload, and no panic hook.

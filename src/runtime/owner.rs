@@ -138,7 +138,14 @@ where
     debug_assert!(ran.is_ok(), "the thread was looked at above");
     shared.mains().clear();
     shared.stop();
-    join_all(threads);
+    if cfg!(panic = "abort") {
+        // Some may keep their threads, see `Worker::leave_tasks`; what matters is that none runs on.
+        for worker in 1..shared.config.workers {
+            shared.wait_for_end(worker);
+        }
+    } else {
+        join_all(threads);
+    }
     shared.blocking.shutdown();
     outcome(joiner)
 }
@@ -308,6 +315,9 @@ impl Runtime {
         for (worker, thread) in std::mem::take(&mut self.threads).into_iter().enumerate() {
             match self.shared.wait_for_end(worker) {
                 End::Gone => join_all(vec![thread]),
+                End::LeftBehind if cfg!(panic = "abort") => {
+                    log::warn!("worker {worker} of a stopped runtime keeps what is parked on it");
+                }
                 End::LeftBehind => log::error!(
                     "worker {worker} of a stopped runtime is left behind with tasks that swallow their cancellation"
                 ),

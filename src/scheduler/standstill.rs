@@ -101,7 +101,7 @@ impl Worker<'_> {
             // has been reported.
             if shared.sleepers.is_still(collector.epoch) && shared.is_news(collector.fingerprint())
             {
-                super::packet::caught(|| log::error!("{report}"));
+                self.log(report);
             }
             return;
         }
@@ -110,6 +110,15 @@ impl Worker<'_> {
         }
         for main in mains {
             super::inbox::post(main.settled_home(), Letter::Deadlock(main, report.clone()));
+        }
+    }
+
+    /// A logger is the user's code: it may wait for a lock that one of this worker's tasks holds, so it
+    /// runs on a thread of its own.
+    pub(super) fn log(&self, report: Arc<str>) {
+        let log = move || log::error!("{report}");
+        if let Err(refused) = self.processor.shared.blocking.submit(Box::new(log)) {
+            super::packet::caught(refused.job);
         }
     }
 

@@ -11,7 +11,6 @@ use crate::base::clock::{Deadline, Nanos, real_now};
 
 use super::config::OnStuck;
 use super::header::{Header, TaskId};
-use super::packet::caught;
 use super::worker::Worker;
 
 /// When such a task is first reported after the log line at once, and then again and again. By the real clock.
@@ -104,7 +103,7 @@ impl Worker<'_> {
         let shared = &self.processor.shared;
         if !shared.stuck.is_given_up.load(Ordering::Relaxed) {
             for line in shared.stuck.lines(Some(self.processor.index)) {
-                caught(|| log::error!("{line}"));
+                self.log(line.into());
             }
         }
     }

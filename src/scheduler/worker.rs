@@ -73,6 +73,8 @@ pub(super) struct Worker<'p> {
     pub(super) stackless: VecDeque<(TaskRef, io::Error)>,
     letters: Vec<Letter>,
     pub(super) is_stopping: bool,
+    /// The thread is that of `run`'s caller.
+    is_callers: bool,
     /// Stacks have come back since the worker last went to sleep.
     pub(super) has_released: bool,
     /// When resting stacks are looked at.
@@ -117,6 +119,7 @@ pub(crate) fn run(
     let outer = ambient::exchange(Chain::EMPTY);
     let outer_scheduler = unwinding::set_scheduler(Some(&park::FOR_COROUTINES));
     shared.own_threads.fetch_add(1, Ordering::Relaxed);
+    let is_callers = first.is_some();
     if let Some(first) = first {
         processor.spawn(first);
     }
@@ -129,6 +132,7 @@ pub(crate) fn run(
         stackless: VecDeque::new(),
         letters: Vec::new(),
         is_stopping: false,
+        is_callers,
         has_released: false,
         trim_at: Deadline::NEVER,
         nag_at: Deadline::NEVER,
@@ -138,9 +142,6 @@ pub(crate) fn run(
     let firm = Firm::begin("a worker's loop");
     while worker.turn() {}
     firm.end();
-    if cfg!(panic = "abort") {
-        worker.leak_tasks();
-    }
     drop(worker);
     if shared.is_starved() {
         shared.feed(false);
@@ -182,6 +183,9 @@ impl Worker<'_> {
         }
         if self.is_stopping && self.is_drained() {
             return false;
+        }
+        if cfg!(panic = "abort") && self.is_stopping && self.is_quiet() {
+            return self.leave_tasks();
         }
         if self.is_stopping && self.is_stuck() {
             self.abort_if_stuck();
@@ -464,13 +468,32 @@ impl Worker<'_> {
     /// Nothing of it is left to run; in programs that abort on panic, nothing that will ever be ready. There
     /// a task cannot be unwound: its stack is leaked, with all that lies on it.
     fn is_drained(&self) -> bool {
-        (self.tasks.is_empty() || cfg!(panic = "abort")) && self.is_quiet()
+        self.tasks.is_empty() && self.is_quiet()
     }
 
-    /// Where nothing can unwind, tasks that are parked at the end stay on their stacks, with all that they
-    /// hold; who joins them is told so.
-    #[cold]
-    fn leak_tasks(&self) {
+    /// Without unwinding, tasks that are parked at a stop stay so. None of them runs again, for they may
+    /// borrow from each other, and from the locals of each other's threads: a background worker keeps its
+    /// thread, asleep, for as long as the process lives; the caller of `run`, whose thread it is not ours
+    /// to keep, goes on when every other worker has come to this. False: the loop ends.
+    fn leave_tasks(&self) -> bool {
+        self.tell_joiners();
+        if self.is_callers {
+            return false;
+        }
+        self.processor
+            .shared
+            .end_of_worker(self.processor.index, true);
+        loop {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "this thread runs nothing any more"
+            )]
+            std::thread::park();
+        }
+    }
+
+    /// Whoever joins a task that stays behind is told that it was cancelled.
+    fn tell_joiners(&self) {
         for (_, started) in &self.tasks {
             started.suspended.inspect(|local| {
                 if let Some(local) = local {

@@ -12,4 +12,5 @@ mod stack_limits;
 mod stackless;
 #[cfg(feature = "runtime")]
 mod tasks;
+#[cfg(feature = "runtime")]
 mod unwinding;

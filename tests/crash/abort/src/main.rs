@@ -1,7 +1,9 @@
 //! What works where a panic aborts: nothing unwinds, so waits run to their end and the rest is leaked.
 
 use std::io::Read;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use greenloom::io::Evented;
 use greenloom::{Runtime, park, run, scope, sleep, spawn, timeout, yield_now};
@@ -69,8 +71,50 @@ fn main() {
     runtime.block_on(|| sleep(Duration::from_millis(1)));
     runtime.stop();
     cancelled_waits_end();
+    a_borrowed_local_outlives_its_borrower();
     println!("all is well");
     if std::env::args().nth(1).is_some() {
         run(|| spawn(|| panic!("on purpose")).join().unwrap());
     }
+}
+
+struct Alive(AtomicBool);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+thread_local! {
+    static LOCAL: Alive = const { Alive(AtomicBool::new(true)) };
+}
+
+/// A task lends its worker's thread-local to one that computes on the other worker while the runtime stops:
+/// the first worker is idle, but its thread must not end.
+fn a_borrowed_local_outlives_its_borrower() {
+    let runtime = Runtime::builder().workers(2).build().unwrap();
+    let begun = Arc::new(AtomicBool::new(false));
+    let theirs = begun.clone();
+    let lender = move || {
+        LOCAL.with(|local| {
+            scope(|s| {
+                s.spawn(|| {
+                    theirs.store(true, Ordering::SeqCst);
+                    let end = Instant::now() + Duration::from_millis(300);
+                    while Instant::now() < end {
+                        assert!(local.0.load(Ordering::SeqCst), "a thread-local that is borrowed is dead");
+                    }
+                });
+                while !theirs.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                }
+            });
+        });
+    };
+    drop(runtime.handle().spawn(lender).unwrap());
+    while !begun.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
+    drop(runtime);
 }
