@@ -60,6 +60,20 @@
 //! price: load is balanced when tasks start, not later. Nothing is preempted: a task that computes for
 //! long without waiting calls [`yield_now`] now and then.
 //!
+//! # What blocks what
+//!
+//! A wait in [`net`], [`io`], [`sync`], [`channel`], [`time`] or [`task`] suspends its task and nothing else.
+//! Any other blocking call blocks the worker, with all its tasks:
+//!
+//! * Computing, reading a file, a library that waits by itself: hand it to [`unblock`], or [`yield_now`] now
+//!   and then.
+//! * **std's locks over a wait.** Holding a `std::sync::Mutex` (or `RwLock`, or `stdout().lock()`, or a
+//!   `Once` or `LazyLock` that is being initialised) while the task waits is sound, but another task of the
+//!   same worker that wants it then blocks the thread on which the holder would go on: both wait for ever,
+//!   and no report comes, for the worker does not sleep. Let go of such a lock before waiting, or use
+//!   [`sync::Mutex`], which suspends whoever wants it.
+//! * In a panic hook a wait blocks the thread: a hook must not be suspended.
+//!
 //! # How tasks end
 //!
 //! By returning; by a panic, which goes to whoever joins them; or because they are cancelled, by
@@ -92,9 +106,12 @@
 //!
 //! A stack that runs over hits a guard; the report names the task or coroutine, and the process aborts.
 //!
-//! With `panic = "abort"` nothing can unwind. A wait then runs to its end, whatever was cancelled or is out
-//! of time; a panic ends the process; and tasks that are left when their runtime stops stay where they are,
-//! with all that they hold.
+//! With `panic = "abort"` nothing can unwind, and a panic ends the process. A cancelled task then gets errors
+//! instead: from I/O, of the kind `Other` with the text "task was cancelled while waiting", and from receiving,
+//! the error of a channel that has ended. Its other waits run to their end, as does whatever stands in a
+//! [`timeout`], which returns late; [`task::is_cancelled`] tells a loop that asks. Tasks that are left when their
+//! runtime stops stay where they are, with all that they hold; who joins one is told that it was cancelled, and
+//! a [`scope`] with such a task never ends.
 //!
 //! # Platforms
 //!
@@ -108,6 +125,7 @@
 [`task`]: #features
 [`time`]: #features
 [`sync`]: #features
+[`sync::Mutex`]: #features
 [`channel`]: #features
 [`net`]: #features
 [`io`]: #features
@@ -126,6 +144,7 @@
 [`shield`]: #features
 [`OnDeadlock`]: #features
 [`no_park`]: #features
+[`task::is_cancelled`]: #features
 "
 )]
 #![deny(unsafe_code)]
@@ -159,7 +178,7 @@ pub mod time;
 #[cfg(feature = "runtime")]
 pub use blocking::unblock;
 #[cfg(feature = "runtime")]
-pub use runtime::{Handle, OnDeadlock, RunError, Runtime, run, try_run};
+pub use runtime::{Handle, OnDeadlock, OnStuck, RunError, Runtime, run, try_run};
 #[cfg(feature = "runtime")]
 pub use task::{
     Builder, JoinError, JoinHandle, Scope, ScopedJoinHandle, Task, TaskId, checkpoint, current,

@@ -375,6 +375,12 @@ impl<T> Queue for Taker<'_, T> {
         Some(Ok(item))
     }
 
+    fn cancel(&self, ticket: &Ticket) -> Option<Self::Outcome> {
+        // As at a deadline: what was promised to it meanwhile it takes. Else the end has come, for it.
+        let outcome = self.settle(ticket, true)?;
+        Some(outcome.map_err(|_| RecvTimeoutError::Disconnected))
+    }
+
     fn abandon(&self, ticket: &Ticket) {
         let mut state = self.0.state.lock();
         let left = state.takers.leave(ticket);

@@ -27,7 +27,7 @@ use std::time::Duration;
 use std::{error, fmt};
 
 use crate::base::clock::{Deadline, real_now};
-use crate::base::error::TimedOut;
+use crate::base::error::{Cancelled, TimedOut};
 use crate::driver::registration::{Arm, Direction, Registration, Standing, Tick};
 use crate::scheduler::current;
 use crate::scheduler::park::{self, Describe, Wait, Wake};
@@ -200,6 +200,9 @@ impl Watch {
                 return Err(TimedOut.into());
             }
             let deadline = *deadline.get_or_insert_with(|| aim.limit.deadline());
+            if park::must_give_up() {
+                return Err(Cancelled.into());
+            }
             last = Some(self.wait(fd, aim, tick, deadline)?);
         }
     }

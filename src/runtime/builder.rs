@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::clock::Clock;
 use crate::driver::blocking_pool::{self, BlockingPool};
 use crate::driver::reactor::Reactor;
-use crate::scheduler::config::{Config, OnDeadlock};
+use crate::scheduler::config::{Config, OnDeadlock, OnStuck};
 use crate::scheduler::deque;
 use crate::scheduler::hook;
 use crate::scheduler::inbox::Mailbox;
@@ -37,6 +37,7 @@ pub struct Builder {
     stack_size: usize,
     is_virtual: bool,
     on_deadlock: OnDeadlock,
+    on_stuck: OnStuck,
     is_closed_world: bool,
     grace: Duration,
     task_limit: Option<usize>,
@@ -52,6 +53,7 @@ impl Default for Builder {
             stack_size: StackSize::DEFAULT.bytes(),
             is_virtual: false,
             on_deadlock: OnDeadlock::default(),
+            on_stuck: OnStuck::default(),
             is_closed_world: false,
             grace: Duration::from_secs(2),
             task_limit: None,
@@ -104,6 +106,12 @@ impl Builder {
     /// What happens when every task waits and nothing can wake any of them.
     pub fn on_deadlock(mut self, what: OnDeadlock) -> Self {
         self.on_deadlock = what;
+        self
+    }
+
+    /// What happens when a task swallows its cancellation again and again, and so keeps others waiting.
+    pub fn on_stuck(mut self, what: OnStuck) -> Self {
+        self.on_stuck = what;
         self
     }
 
@@ -203,6 +211,7 @@ impl Builder {
                 Clock::real()
             },
             on_deadlock: self.on_deadlock,
+            on_stuck: self.on_stuck,
             is_closed_world: self.is_closed_world,
             grace: self.grace,
             task_limit: self.task_limit,

@@ -14,6 +14,6 @@ pub use owner::{Runtime, run, try_run};
 
 pub use global::{set_default, stop_default};
 
-pub use crate::scheduler::config::OnDeadlock;
+pub use crate::scheduler::config::{OnDeadlock, OnStuck};
 pub(crate) use global::global;
 pub(crate) use launch::{launch, launch_pinned, launch_unchecked};

@@ -323,6 +323,7 @@ impl Runtime {
                 ),
             }
         }
+        self.shared.stuck.give_up();
         self.shared.blocking.shutdown();
     }
 }

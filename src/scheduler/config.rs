@@ -19,12 +19,29 @@ pub enum OnDeadlock {
     Ignore,
 }
 
+/// What happens when a task swallows its cancellation again and again, so that it will never end.
+///
+/// It is not abandoned, for others may borrow from its stack; so whoever waits for it, or for its scope or its
+/// `run`, waits for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnStuck {
+    /// It is logged at once, then after a moment and every ten seconds, until its runtime has been stopped and
+    /// has left its worker behind. The default.
+    #[default]
+    Wait,
+    /// After the same moment, or when nothing else is left of a worker that is being stopped, the process
+    /// aborts, with the names of all such tasks on the standard error stream.
+    Abort,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) workers: usize,
     pub(crate) stack_size: StackSize,
     pub(crate) clock: Clock,
     pub(crate) on_deadlock: OnDeadlock,
+    pub(crate) on_stuck: OnStuck,
     /// The user vouches that no foreign thread holds anything that could wake a task.
     pub(crate) is_closed_world: bool,
     /// How long the program may stand still before a report is logged rather than raised.

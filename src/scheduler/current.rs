@@ -49,13 +49,13 @@ pub(crate) fn with_task<R>(f: impl FnOnce(Option<(&Processor, &Local)>) -> R) ->
 /// Not by way of `with_task`: its closure would be a function with a return of its own, see
 /// `Local::switch_out`.
 #[inline(always)]
-pub(super) fn yield_here() -> bool {
+pub(super) fn yield_here(place: &'static Location<'static>) -> bool {
     let (processor, local) = pointers();
     // SAFETY: as in `with_task`.
     let task = unsafe { processor.as_ref().zip(local.as_ref()) };
     match task {
         Some((processor, local)) if !local.is_in_hook() => {
-            local.yield_now(processor);
+            local.yield_now(processor, place);
             true
         }
         _ => false,
@@ -158,6 +158,12 @@ pub(super) fn run_task(local: &Local) {
 pub(super) fn refuse_task(task: &TaskRef, why: std::io::Error) {
     // SAFETY: the loop has claimed it and drops it after this.
     unsafe { task.refuse(Some(why)) };
+}
+
+/// Ends a suspended task that its worker will never resume, for whoever joins it.
+pub(super) fn leak_task(local: &Local) {
+    // SAFETY: the loop is over, so nothing of the task runs now, nor ever again.
+    unsafe { local.task.leak() };
 }
 
 /// Ends a task that no queue would take.

@@ -101,7 +101,12 @@ impl Worker<'_> {
         let processor = self.processor;
         let sleepers = &processor.shared.sleepers;
         loop {
-            let turn = self.poll(limit.min(self.trim_at));
+            let turn = self.poll(limit.min(self.trim_at).min(self.nag_at));
+            if turn == Turn::default() && self.nag_at.is_due(real_now()) {
+                // Nor for this.
+                self.nag();
+                continue;
+            }
             if turn == Turn::default() && self.trim_at.is_due(real_now()) {
                 // Nobody has woken this worker, so it need not rise for it.
                 self.trim();

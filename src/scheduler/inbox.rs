@@ -20,6 +20,10 @@ pub(crate) enum Letter {
     Settle(Arc<Collector>),
     /// A main task, which lives there, shall end with this deadlock report.
     Deadlock(TaskRef, Arc<str>),
+    /// Give back the stacks that you keep for later: others have none.
+    SpareStacks,
+    /// There may be stacks again; or, if hopeless, there will never be any.
+    Stacks { is_hopeless: bool },
     /// Start nothing new, cancel everything, then end.
     Stop,
 }

@@ -107,7 +107,7 @@ impl Local {
         place: &'static Location<'static>,
     ) -> Wake {
         self.check_may_park(wait.reason);
-        self.deliver(processor);
+        self.deliver(processor, place);
         if !self.task.try_park() {
             return Wake::Woken;
         }
@@ -126,7 +126,7 @@ impl Local {
             self.suspend_parked(processor, wait, place);
             armed.disarm()
         };
-        self.deliver(processor);
+        self.deliver(processor, place);
         // A scope's deadline that was shielded meanwhile, or thrown away by unwinding, is no time-out of
         // this wait.
         if has_fired && wait.deadline <= scope_deadline {
@@ -138,9 +138,9 @@ impl Local {
 
     /// Lets the others run, then goes on. A cancellation that comes meanwhile is for the next wait.
     #[inline(always)]
-    pub(crate) fn yield_now(&self, processor: &Processor) {
+    pub(crate) fn yield_now(&self, processor: &Processor, place: &'static Location<'static>) {
         self.check_may_park("task.yield");
-        self.deliver(processor);
+        self.deliver(processor, place);
         self.suspend(processor, YIELD);
     }
 
@@ -277,16 +277,16 @@ impl Local {
 
     /// Throws the outermost cancellation that is due.
     #[inline]
-    pub(crate) fn deliver(&self, processor: &Processor) {
+    pub(crate) fn deliver(&self, processor: &Processor, place: &'static Location<'static>) {
         if self.has(SCOPES) || self.task.fate().is_cancelled() {
-            self.deliver_slow(processor);
+            self.deliver_slow(processor, place);
         }
     }
 
     #[cold]
-    fn deliver_slow(&self, processor: &Processor) {
+    fn deliver_slow(&self, processor: &Processor, place: &'static Location<'static>) {
         if let Some(target) = self.due(processor) {
-            self.throw(processor, target);
+            self.throw(processor, target, place);
         }
     }
 
@@ -304,11 +304,17 @@ impl Local {
             .due(is_cancelled, || processor.clock.now())
     }
 
-    fn throw(&self, processor: &Processor, target: Target) -> ! {
+    /// Whether the task was cancelled and could be told of it here, by whatever means.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        // At the time 0 no scope's deadline is due.
+        self.task.fate().is_cancelled() && self.scopes.borrow().due(true, || 0).is_some()
+    }
+
+    fn throw(&self, processor: &Processor, target: Target, place: &'static Location<'static>) -> ! {
         let throws = self.throws.get() + 1;
         self.throws.set(throws);
         if throws > MAX_THROWS {
-            self.stay_parked(processor);
+            self.stay_parked(processor, place);
         }
         self.set(UNWINDING | CANCELLATION, true);
         resume_unwind(Box::new(Unwind { target }))
@@ -316,26 +322,31 @@ impl Local {
 
     /// The end of a task that catches its cancellation again and again: it is not abandoned (others may
     /// borrow from its frames), it never runs again.
-    fn stay_parked(&self, processor: &Processor) -> ! {
+    fn stay_parked(&self, processor: &Processor, place: &'static Location<'static>) -> ! {
         /// A deadlock report unwinds even this wait.
-        struct Stuck<'a>(&'a Processor);
+        struct Stuck<'a>(&'a Processor, &'a TaskRef);
         impl Drop for Stuck<'_> {
             fn drop(&mut self) {
                 self.0.stuck.set(self.0.stuck.get() - 1);
+                self.0.shared.stuck.remove(self.1);
             }
         }
 
         log::error!(
             "{:?} swallowed its cancellation {MAX_THROWS} times (catch_unwind in a loop?): it stays parked for \
-             ever, and whoever joins it waits for ever",
+             ever at {place}, and whoever joins it waits for ever",
             *self.task
         );
         processor.stuck.set(processor.stuck.get() + 1);
-        let _stuck = Stuck(processor);
+        processor
+            .shared
+            .stuck
+            .add(processor.index, &self.task, place);
+        let _stuck = Stuck(processor, &self.task);
         let wait = Wait::new("cancel.swallowed");
         loop {
             if self.task.try_park() {
-                self.suspend_parked(processor, &wait, Location::caller());
+                self.suspend_parked(processor, &wait, place);
             }
         }
     }

@@ -18,6 +18,7 @@ pub(crate) mod ring;
 pub(crate) mod shared;
 pub(crate) mod sleep;
 pub(crate) mod standstill;
+pub(crate) mod stuck;
 mod switch;
 pub(crate) mod task;
 pub(crate) mod thread;

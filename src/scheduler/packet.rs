@@ -69,7 +69,7 @@ impl<T> Seat<T> {
     ///
     /// # Safety
     ///
-    /// Called once, by the claimer.
+    /// Called once, by the claimer or, if that never runs again, by its home worker.
     unsafe fn conclude(&self, task: &TaskRef, outcome: Result<T, Fault>) {
         // SAFETY: COMPLETE is not set yet, so by the table the outcome is the task's.
         unsafe { *self.outcome.get() = Some(outcome) };
@@ -197,6 +197,14 @@ unsafe impl<F: FnOnce() -> T, T, E: Farewell> Body for Packet<F, T, E> {
                 .conclude(task, Err(why.map_or(Fault::Cancelled, Fault::NoStack)))
         };
         self.farewell.say();
+    }
+
+    /// Its farewell is never said: what it has lent from its frames may be in use still.
+    unsafe fn leak(&self, task: &TaskRef) {
+        if !task.fate().is_complete() {
+            // SAFETY: not complete, and `run`, which would conclude, is never resumed: this stands for it.
+            unsafe { self.seat.conclude(task, Err(Fault::Cancelled)) };
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::base::clock::{Clock, Deadline, Nanos};
 use crate::coroutine::unwinding::Scheduler;
 
+use super::local::Local;
 use super::wait::Unwinding;
 use super::{current, thread};
 
@@ -64,6 +65,18 @@ pub(super) static FOR_COROUTINES: Scheduler = Scheduler {
     throw: rethrow,
 };
 
+/// Whether the running task was cancelled, in a program in which it cannot be unwound: there operations with an
+/// error of their own end by that. Asked after each wait; false without asking where a park unwinds.
+#[inline(always)]
+pub(crate) fn must_give_up() -> bool {
+    cfg!(panic = "abort") && is_cancelled()
+}
+
+/// Whether the running task was cancelled and no shield is round it.
+pub(crate) fn is_cancelled() -> bool {
+    current::with_local(|local| local.is_some_and(Local::is_cancelled))
+}
+
 /// The waker of the running task, or of this thread where no task runs.
 #[inline]
 pub(crate) fn current_waker() -> Waker {
@@ -74,23 +87,26 @@ pub(crate) fn current_waker() -> Waker {
 }
 
 /// Lets the other ready tasks of the worker run; lets the OS choose on a plain thread.
+#[track_caller]
 #[inline(always)]
 pub(crate) fn yield_now() {
-    if !current::yield_here() {
+    if !current::yield_here(Location::caller()) {
         std::thread::yield_now();
     }
 }
 
 /// For operations that succeed without waiting: yields once in a while, so that a chatty socket or a
 /// full channel does not starve its neighbours.
+#[track_caller]
 #[inline]
 pub(crate) fn spend_budget() {
+    let place = Location::caller();
     current::with_task(|task| {
         if let Some((processor, local)) = task
             && local.spend()
             && !local.is_in_hook()
         {
-            local.yield_now(processor);
+            local.yield_now(processor, place);
         }
     });
 }

@@ -10,6 +10,7 @@ use super::config::Config;
 use super::deque::{Owner, Steal, Stealer};
 use super::inbox::{Letter, Mailbox};
 use super::sleep::Sleepers;
+use super::stuck::StuckTasks;
 use super::task::TaskRef;
 
 #[derive(Debug)]
@@ -35,6 +36,10 @@ pub(crate) struct Shared {
     /// By worker: whether it has ended, or never will.
     ends: Mutex<Vec<Option<End>>>,
     an_end: Condvar,
+    pub(crate) stuck: StuckTasks,
+    /// Workers with tasks that wait for a stack, and how many they are: looked at whenever a task ends.
+    starving: Mutex<Vec<usize>>,
+    starved: AtomicUsize,
     /// Of the deadlock report that was logged last; 0 before there was one, and that of an empty one.
     last_report: AtomicU64,
 }
@@ -89,6 +94,9 @@ impl Shared {
             is_stopping: AtomicBool::new(false),
             ends: Mutex::new(vec![None; mailboxes_len]),
             an_end: Condvar::new(),
+            stuck: StuckTasks::default(),
+            starving: Mutex::default(),
+            starved: AtomicUsize::new(0),
             last_report: AtomicU64::new(0),
         }
     }
@@ -200,6 +208,47 @@ impl Shared {
             !mailbox.has_news() || self.sleepers.is_retired(index)
         };
         !self.has_injected() && self.mailboxes.iter().enumerate().all(is_quiet)
+    }
+
+    fn starving(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.starving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The worker has tasks that wait for a stack: the others shall give back those that they keep for later.
+    /// From now on they give back what comes free, too.
+    pub(crate) fn starve(&self, worker: usize) {
+        {
+            let mut starving = self.starving();
+            if starving.contains(&worker) {
+                return;
+            }
+            starving.push(worker);
+            self.starved.store(starving.len(), Ordering::Relaxed);
+        }
+        for (index, mailbox) in self.mailboxes.iter().enumerate() {
+            if index != worker && !self.sleepers.is_retired(index) {
+                mailbox.post(Letter::SpareStacks);
+            }
+        }
+    }
+
+    /// Whether some worker starves.
+    #[inline]
+    pub(crate) fn is_starved(&self) -> bool {
+        // Relaxed: who asks too early gets a letter after.
+        self.starved.load(Ordering::Relaxed) != 0
+    }
+
+    /// Stacks have gone to the global list: those who starve shall look there, and say so if it was not enough.
+    pub(crate) fn feed(&self, is_hopeless: bool) {
+        let starving = {
+            let mut starving = self.starving();
+            self.starved.store(0, Ordering::Relaxed);
+            std::mem::take(&mut *starving)
+        };
+        for worker in starving {
+            self.mailboxes[worker].post(Letter::Stacks { is_hopeless });
+        }
     }
 
     /// Closes the door and tells every worker to cancel what it has and end.

@@ -28,11 +28,9 @@ impl Worker<'_> {
     /// Called asleep, with the epoch in which nothing can happen any more.
     pub(super) fn judge(&mut self, epoch: Epoch) -> Verdict {
         let shared = self.processor.shared.clone();
-        if !self.stackless.is_empty() && shared.sleepers.raise(self.processor.index, epoch) {
-            // No stack will ever come free.
-            while let Some((task, error)) = self.stackless.pop_front() {
-                self.refuse(task, error);
-            }
+        if shared.is_starved() && shared.sleepers.raise(self.processor.index, epoch) {
+            // No stack will ever come free for those that wait for one.
+            shared.feed(true);
             return Verdict::Awake;
         }
         let has_waiting_main = !shared.mains().is_empty();
@@ -117,7 +115,7 @@ impl Worker<'_> {
 
     /// A logger is the user's code: it may wait for a lock that one of this worker's tasks holds, so it
     /// runs on a thread of its own.
-    fn log(&self, report: Arc<str>) {
+    pub(super) fn log(&self, report: Arc<str>) {
         let log = move || log::error!("{report}");
         if let Err(refused) = self.processor.shared.blocking.submit(Box::new(log)) {
             super::packet::caught(refused.job);

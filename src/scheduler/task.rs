@@ -31,11 +31,19 @@ pub(crate) unsafe trait Body {
     ///
     /// As for `run`, and instead of it.
     unsafe fn refuse(&self, task: &TaskRef, why: Option<std::io::Error>);
+
+    /// Tells whoever joins the task that it will never end, if it has not.
+    ///
+    /// # Safety
+    ///
+    /// The caller is its home worker; its `run` is suspended and is never resumed.
+    unsafe fn leak(&self, task: &TaskRef);
 }
 
 struct VTable {
     run: unsafe fn(&TaskRef),
     refuse: unsafe fn(&TaskRef, Option<std::io::Error>),
+    leak: unsafe fn(&TaskRef),
     free: unsafe fn(NonNull<Prefix>),
 }
 
@@ -76,6 +84,7 @@ impl TaskRef {
             vtable: &VTable {
                 run: run::<B>,
                 refuse: refuse::<B>,
+                leak: leak::<B>,
                 free: free::<B>,
             },
             header: Header::new(id, spec),
@@ -128,6 +137,16 @@ impl TaskRef {
     pub(crate) unsafe fn refuse(&self, why: Option<std::io::Error>) {
         // SAFETY: as in `run`.
         unsafe { (self.prefix().vtable.refuse)(self, why) }
+    }
+
+    /// Gives the task up, suspended as it is.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Body::leak`].
+    pub(crate) unsafe fn leak(&self) {
+        // SAFETY: as in `run`.
+        unsafe { (self.prefix().vtable.leak)(self) }
     }
 
     #[inline]
@@ -226,6 +245,14 @@ unsafe fn run<B: Body>(task: &TaskRef) {
 unsafe fn refuse<B: Body>(task: &TaskRef, why: Option<std::io::Error>) {
     // SAFETY: the caller's promises.
     unsafe { task.body::<B>().refuse(task, why) }
+}
+
+/// # Safety
+///
+/// As for `run`, and see [`Body::leak`].
+unsafe fn leak<B: Body>(task: &TaskRef) {
+    // SAFETY: the caller's promises.
+    unsafe { task.body::<B>().leak(task) }
 }
 
 /// # Safety

@@ -79,6 +79,8 @@ pub(super) struct Worker<'p> {
     pub(super) has_released: bool,
     /// When resting stacks are looked at.
     pub(super) trim_at: Deadline,
+    /// When tasks that will never end are reported again, by the real clock.
+    pub(super) nag_at: Deadline,
     /// Since when tasks have handed over to each other without a break.
     chain_began: Option<Instant>,
 }
@@ -133,12 +135,17 @@ pub(crate) fn run(
         is_callers,
         has_released: false,
         trim_at: Deadline::NEVER,
+        nag_at: Deadline::NEVER,
         chain_began: None,
     };
     // Tasks on this thread are borrowed from by tasks on others, and borrow from the caller of `run`.
     let firm = Firm::begin("a worker's loop");
     while worker.turn() {}
     firm.end();
+    drop(worker);
+    if shared.is_starved() {
+        shared.feed(false);
+    }
     shared.end_of_worker(index, false);
     shared.own_threads.fetch_sub(1, Ordering::Relaxed);
     unwinding::set_scheduler(outer_scheduler);
@@ -163,6 +170,9 @@ impl Worker<'_> {
         if !self.stackless.is_empty() {
             self.start_stackless();
         }
+        if self.processor.stuck.get() != 0 {
+            self.nag();
+        }
         if is_busy || !self.processor.is_idle() {
             self.stop_search();
             let _ = self.poll(Deadline::PASSED);
@@ -178,6 +188,7 @@ impl Worker<'_> {
             return self.leave_tasks();
         }
         if self.is_stopping && self.is_stuck() {
+            self.abort_if_stuck();
             self.processor
                 .shared
                 .end_of_worker(self.processor.index, true);
@@ -273,9 +284,15 @@ impl Worker<'_> {
     fn start(&mut self, task: TaskRef) {
         match self.stacks.acquire(task.spec.stack_size) {
             Ok(stack) => self.start_on(stack, task),
-            Err(error) if self.tasks.is_empty() => self.refuse(task, error),
+            Err(error) if self.is_without_hope() => self.refuse(task, error),
             Err(error) => self.stackless.push_back((task, error)),
         }
+    }
+
+    /// Whether no task is there that could leave its stack to another.
+    #[cold]
+    fn is_without_hope(&self) -> bool {
+        self.tasks.is_empty() && self.processor.shared.config.workers == 1
     }
 
     #[inline]
@@ -327,6 +344,9 @@ impl Worker<'_> {
         if let Some(stack) = started.coroutine.into_stack() {
             self.stacks.release(stack);
             self.has_released = true;
+            if self.processor.shared.is_starved() {
+                self.feed();
+            }
         }
     }
 
@@ -336,9 +356,29 @@ impl Worker<'_> {
         while let Some((task, _)) = self.stackless.pop_front() {
             match self.stacks.acquire(task.spec.stack_size) {
                 Ok(stack) => self.start_on(stack, task),
-                Err(error) if self.tasks.is_empty() => self.refuse(task, error),
-                Err(error) => return self.stackless.push_front((task, error)),
+                Err(error) if self.is_without_hope() => self.refuse(task, error),
+                Err(error) => {
+                    self.stackless.push_front((task, error));
+                    return self.processor.shared.starve(self.processor.index);
+                }
             }
+        }
+    }
+
+    /// Gives what rests here to workers whose tasks wait for it, unless this one's own do.
+    #[cold]
+    fn feed(&mut self) {
+        if self.stackless.is_empty() && self.stacks.give_all() {
+            self.processor.shared.feed(false);
+        }
+    }
+
+    /// No stack will ever come free for the tasks that wait for one.
+    #[cold]
+    pub(super) fn refuse_stackless(&mut self) {
+        self.start_stackless();
+        while let Some((task, error)) = self.stackless.pop_front() {
+            self.refuse(task, error);
         }
     }
 
@@ -368,6 +408,10 @@ impl Worker<'_> {
             Letter::Describe(collector) => self.describe(&collector),
             Letter::Settle(collector) => self.settle(&collector),
             Letter::Deadlock(main, report) => self.end_with(&main, report),
+            Letter::SpareStacks => self.feed(),
+            Letter::Stacks { is_hopeless: true } => self.refuse_stackless(),
+            // That is what each turn does.
+            Letter::Stacks { is_hopeless: false } => {}
             Letter::Stop => self.begin_stop(),
         }
     }
@@ -432,6 +476,7 @@ impl Worker<'_> {
     /// thread, asleep, for as long as the process lives; the caller of `run`, whose thread it is not ours
     /// to keep, goes on when every other worker has come to this. False: the loop ends.
     fn leave_tasks(&self) -> bool {
+        self.tell_joiners();
         if self.is_callers {
             return false;
         }
@@ -444,6 +489,17 @@ impl Worker<'_> {
                 reason = "this thread runs nothing any more"
             )]
             std::thread::park();
+        }
+    }
+
+    /// Whoever joins a task that stays behind is told that it was cancelled.
+    fn tell_joiners(&self) {
+        for (_, started) in &self.tasks {
+            started.suspended.inspect(|local| {
+                if let Some(local) = local {
+                    current::leak_task(local);
+                }
+            });
         }
     }
 

@@ -91,6 +91,21 @@ impl StackPool {
         }
     }
 
+    /// Puts all that rests here into the global list, where others find it; true if there was anything.
+    #[cold]
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code))]
+    pub(crate) fn give_all(&mut self) -> bool {
+        let mut given = 0;
+        for (class, cache) in self.caches.iter_mut().enumerate() {
+            if !cache.is_empty() {
+                given += cache.len();
+                global::put(class, cache.drain(..));
+            }
+        }
+        self.count_resting(usize::wrapping_sub, given);
+        given != 0
+    }
+
     /// Gives back memory that has rested since the last call, and stacks beyond need to the global list.
     ///
     /// Meant for quiet moments, a few times a second at most; it does a bounded amount of work (a

@@ -237,6 +237,11 @@ pub(crate) trait Queue {
     /// Looks whether the wait is over, as it must be when `is_late`; if so, gives the seat up.
     fn settle(&self, ticket: &Ticket, is_late: bool) -> Option<Self::Outcome>;
 
+    /// The waiter was cancelled where it cannot unwind: gives the seat up, if it can say so. `None`: waits on.
+    fn cancel(&self, _ticket: &Ticket) -> Option<Self::Outcome> {
+        None
+    }
+
     /// The waiter unwinds: gives its seat up, and to the next what was given to it.
     fn abandon(&self, ticket: &Ticket);
 }
@@ -258,6 +263,12 @@ impl<Q: Queue> Drop for Seated<Q> {
 pub(crate) fn wait<Q: Queue>(queue: Q, ticket: Ticket, wait: &Wait<'_>) -> Q::Outcome {
     let seated = Seated { queue, ticket };
     loop {
+        if park::must_give_up()
+            && let Some(outcome) = seated.queue.cancel(&seated.ticket)
+        {
+            std::mem::forget(seated);
+            return outcome;
+        }
         let is_late = park::park(wait) == Wake::TimedOut;
         if let Some(outcome) = seated.queue.settle(&seated.ticket, is_late) {
             // Settled means that the seat is given up.

@@ -1,12 +1,13 @@
 //! Sections of a task that cancellation reaches, and that it does not.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 use crate::base::clock::Deadline;
 use crate::coroutine::ambient;
 use crate::scheduler::cancel::{Target, Unwind};
 use crate::scheduler::current;
 use crate::scheduler::local::Local;
+use crate::scheduler::park;
 
 /// Undoes what a section did to the task's record, on every way out.
 struct Leave(fn(&Local));
@@ -67,8 +68,12 @@ pub fn no_park<T>(f: impl FnOnce() -> T) -> T {
 
 /// Whether a cancellation or a time-out is due for the running task: its next wait would unwind.
 ///
-/// False inside [`shield`], while the task unwinds, and on plain threads.
+/// False inside [`shield`], while the task unwinds, and on plain threads. Where panics abort the process no
+/// wait unwinds: there it tells of a cancellation alone, and is how a loop without I/O learns of it.
 pub fn is_cancelled() -> bool {
+    if cfg!(panic = "abort") {
+        return park::is_cancelled();
+    }
     current::with_task(|task| task.is_some_and(|(processor, local)| local.due(processor).is_some()))
 }
 
@@ -89,10 +94,12 @@ pub fn is_cancelled() -> bool {
 /// assert!(task.join().unwrap_err().is_cancelled());
 /// # });
 /// ```
+#[track_caller]
 pub fn checkpoint() {
+    let place = Location::caller();
     current::with_task(|task| {
         if let Some((processor, local)) = task {
-            local.deliver(processor);
+            local.deliver(processor, place);
         }
     });
 }

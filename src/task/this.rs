@@ -86,6 +86,7 @@ pub fn try_current() -> Option<Task> {
 /// assert!(task.is_finished());
 /// # });
 /// ```
+#[track_caller]
 #[inline(always)]
 pub fn yield_now() {
     door::yield_now();

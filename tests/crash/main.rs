@@ -9,6 +9,8 @@ mod overflow;
 mod panic_abort;
 mod stack_limits;
 #[cfg(feature = "runtime")]
+mod stackless;
+#[cfg(feature = "runtime")]
 mod tasks;
 #[cfg(feature = "runtime")]
 mod unwinding;

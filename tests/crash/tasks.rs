@@ -5,12 +5,10 @@
 )]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use greenloom::{
-    JoinError, Runtime, park, run, scope, shield, sleep, spawn, timeout, try_run, yield_now,
+    OnStuck, Runtime, park, run, scope, shield, sleep, spawn, timeout, try_run, yield_now,
 };
 
 use crate::child::{self, Child};
@@ -30,7 +28,7 @@ fn count(folder: &str) -> usize {
 }
 
 /// Blocks the thread.
-fn doze(duration: Duration) {
+pub(crate) fn doze(duration: Duration) {
     std::thread::sleep(duration); // real sleep: what a plain thread, or a task that hogs its worker, does
 }
 
@@ -128,6 +126,51 @@ fn run_waits_for_a_task_that_swallows_its_cancellation_and_says_so() {
         "{outcome:#?}"
     );
     assert!(outcome.stderr.contains("stubborn"), "{outcome:#?}");
+    // Told at once, and again while `run` waits: who, where, and where from.
+    let again = outcome.stderr.lines().find(|line| line.contains("since"));
+    let again = again.expect("a second report");
+    for part in ["(stubborn), spawned at", "stays parked at", "tasks.rs"] {
+        assert!(again.contains(part), "{again}");
+    }
+}
+
+/// Also under a virtual clock, which stands still, and with other tasks that keep the worker busy.
+#[test]
+fn a_stuck_task_ends_the_process_if_that_is_asked_for() {
+    for is_virtual in [true, false] {
+        let outcome = child::run(|| {
+            let builder = Runtime::builder().on_stuck(OnStuck::Abort);
+            let builder = match is_virtual {
+                true => builder.virtual_clock(),
+                false => builder.workers(2),
+            };
+            let _ = builder.run(|| {
+                for name in ["stubborn", "obstinate"] {
+                    let task = greenloom::Builder::new().name(name).spawn(|| swallow());
+                    let task = task.unwrap();
+                    yield_now();
+                    sleep(Duration::from_millis(5));
+                    task.cancel();
+                }
+                if !is_virtual {
+                    loop {
+                        yield_now();
+                    }
+                }
+            });
+            println!("run returned");
+        });
+        assert_eq!(outcome.signal, Some(SIGABRT), "{outcome:#?}");
+        for part in [
+            "(stubborn)",
+            "(obstinate)",
+            "stays parked at",
+            "OnStuck::Abort",
+        ] {
+            assert!(outcome.stderr.contains(part), "{outcome:#?}");
+        }
+        assert!(!outcome.stdout.contains("run returned"), "{outcome:#?}");
+    }
 }
 
 #[test]
@@ -374,115 +417,6 @@ fn good_worker_counts_are_heeded() {
             assert_eq!(workers, 3);
         })
         .assert_success();
-}
-
-/// Each of them ends, most by waiting for a stack, or without one; nothing aborts and nothing hangs.
-#[test]
-#[cfg_attr(gl_asan, ignore = "the sanitizer's shadow does not fit into the limit")]
-fn without_memory_for_stacks_tasks_wait_or_end_with_an_error() {
-    for workers in ["1", "3"] {
-        let outcome = Child::default()
-            .limit("ulimit -v 2000000")
-            .env("GREENLOOM_WORKERS", workers)
-            .run(|| {
-                let begun = Instant::now();
-                run(|| {
-                    // They end, so those that wait get their stacks in the end.
-                    let tasks: Vec<_> = (0..30_000)
-                        .map(|_| spawn(|| sleep(Duration::from_millis(1))))
-                        .collect();
-                    let mut failed = 0;
-                    for task in tasks {
-                        match task.join() {
-                            Ok(()) => {}
-                            Err(JoinError::NoStack(_)) => failed += 1,
-                            Err(error) => panic!("{error}"),
-                        }
-                    }
-                    println!("{failed} without a stack");
-                    // Nothing will ever end here.
-                    let released = Arc::new(AtomicBool::new(false));
-                    let tasks: Vec<_> = (0..30_000)
-                        .map(|_| {
-                            let released = released.clone();
-                            spawn(move || {
-                                while !released.load(Ordering::Relaxed) {
-                                    greenloom::park_timeout(Duration::from_millis(300));
-                                }
-                            })
-                        })
-                        .collect();
-                    sleep(Duration::from_millis(500));
-                    released.store(true, Ordering::Relaxed);
-                    let ended = tasks
-                        .into_iter()
-                        .filter(|_| true)
-                        .map(|task| task.join())
-                        .filter(|outcome| matches!(outcome, Ok(()) | Err(JoinError::NoStack(_))))
-                        .count();
-                    assert_eq!(ended, 30_000);
-                    assert_eq!(spawn(|| 7).join().unwrap(), 7);
-                });
-                println!("{:?}", begun.elapsed());
-            });
-        outcome.assert_success();
-    }
-}
-
-#[test]
-#[cfg_attr(gl_asan, ignore = "the sanitizer's shadow does not fit into the limit")]
-fn what_can_never_get_a_stack_ends_with_an_error_that_names_the_limit() {
-    let outcome = Child::default().limit("ulimit -v 1000000").run(|| {
-        Runtime::builder()
-            .workers(1)
-            .closed_world()
-            .run(|| {
-                let mut stuck: Vec<_> = (0..10_000).map(|_| spawn(park)).collect();
-                // Until as many have started as can.
-                sleep(Duration::from_millis(1));
-                let last = stuck.pop().unwrap();
-                let Err(JoinError::NoStack(error)) = last.join() else {
-                    panic!("no error");
-                };
-                assert!(error.to_string().contains("RLIMIT_AS"), "{error}");
-                // Those that got one are there still.
-                assert!(stuck.iter().any(|task| !task.is_finished()));
-                println!("{error}");
-            })
-            .unwrap();
-    });
-    outcome.assert_success();
-}
-
-#[test]
-fn a_stop_with_tasks_that_wait_for_stacks_ends() {
-    if cfg!(gl_asan) {
-        return;
-    }
-    for workers in [1, 2] {
-        let outcome = Child::default()
-            .limit("ulimit -v 1500000")
-            .env("GREENLOOM_WORKERS", if workers == 1 { "1" } else { "2" })
-            .run(|| {
-                let ended = Arc::new(AtomicUsize::new(0));
-                let theirs = ended.clone();
-                run(move || {
-                    for _ in 0..20_000 {
-                        let ended = theirs.clone();
-                        let guard = OnDrop(move || {
-                            ended.fetch_add(1, Ordering::Relaxed);
-                        });
-                        drop(spawn(move || {
-                            let _guard = guard;
-                            park();
-                        }));
-                    }
-                    sleep(Duration::from_millis(300));
-                });
-                assert_eq!(ended.load(Ordering::Relaxed), 20_000);
-            });
-        outcome.assert_success();
-    }
 }
 
 #[test]
