@@ -6,5 +6,6 @@ pub(crate) mod clock;
 pub(crate) mod error;
 #[cfg(feature = "runtime")]
 pub(crate) mod firm;
+pub(crate) mod payload;
 #[cfg(feature = "runtime")]
 pub(crate) mod primitive;

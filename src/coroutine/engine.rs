@@ -22,6 +22,7 @@ use super::raw::{RawCoroutine, RawState, RawYielder};
 use super::thrown::{Order, Payload, is_own_close};
 use super::unwinding;
 use super::yielder::Yielder;
+use crate::base::payload;
 use crate::stack::{Kind, Label, Stack, StackSize, thread_acquire};
 
 /// How often a dropped body is told to end before its stack is given up.
@@ -373,8 +374,7 @@ impl<In, Yield, Out> Drop for Engine<In, Yield, Out> {
 fn deliver_from_drop(payload: Payload) {
     if unwinding::is_unwinding() {
         log::error!("a coroutine that was dropped during an unwind panicked: the panic is lost");
-        // The payload's own destructor may panic as well.
-        let _ = catch_unwind(AssertUnwindSafe(move || drop(payload)));
+        payload::discard(payload);
     } else {
         unwinding::throw(payload);
     }

@@ -21,6 +21,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fmt, io, mem};
 
+use crate::base::payload;
+
 /// What the pool runs. Catches its own panics and wakes whoever waits for it.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
@@ -294,10 +296,7 @@ impl Shared {
 fn run(job: Job) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
         log::error!("a blocking job let a panic through: {}", text(&*payload));
-        // Its destructor may panic in turn; then it is leaked rather than the thread lost.
-        if let Err(second) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
-            mem::forget(second);
-        }
+        payload::discard(payload);
     }
 }
 

@@ -10,6 +10,7 @@ use std::ptr::NonNull;
 use std::task::Waker;
 
 use crate::base::clock::Deadline;
+use crate::base::payload;
 
 use super::cancel::Unwind;
 use super::current;
@@ -104,10 +105,11 @@ pub(super) fn caught(f: impl FnOnce()) -> bool {
     let Err(payload) = catch_unwind(AssertUnwindSafe(f)) else {
         return false;
     };
-    current::with_local(|local| local.map(|local| local.caught(false)));
+    let note = || current::with_local(|local| local.map(|local| local.caught(false)));
+    note();
     let is_panic = !payload.is::<Unwind>();
-    // It may be of a type whose own drop panics.
-    std::mem::forget(payload);
+    payload::discard(payload);
+    note();
     is_panic
 }
 
