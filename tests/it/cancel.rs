@@ -22,6 +22,8 @@ fn a_parked_task_unwinds_at_once_with_its_destructors_and_without_the_hook() {
     run(|| {
         let drops = Arc::new(AtomicUsize::new(0));
         let theirs = drops.clone();
+        let started = Arc::new(AtomicBool::new(false));
+        let announce = started.clone();
         let task = spawn(move || {
             let _outer = OnDrop(|| {
                 theirs.fetch_add(1, Ordering::Relaxed);
@@ -32,9 +34,13 @@ fn a_parked_task_unwinds_at_once_with_its_destructors_and_without_the_hook() {
                 sleep(Duration::from_millis(1));
                 theirs.fetch_add(10, Ordering::Relaxed);
             });
+            announce.store(true, Ordering::Relaxed);
             park();
         });
-        yield_now();
+        // On several workers it may take a while; one that has not started never would.
+        while !started.load(Ordering::Relaxed) {
+            yield_now();
+        }
         task.cancel();
         task.cancel();
         assert!(matches!(task.join(), Err(JoinError::Cancelled)));

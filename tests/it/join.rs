@@ -221,15 +221,19 @@ impl Drop for PanicsWhenDropped {
 #[test]
 fn drops_that_panic_harm_nobody_else() {
     let runtime = Runtime::builder().workers(1).build().unwrap();
+    // Neither ends before its handle is gone: what has ended is dropped by who drops the handle.
+    let (detached, is_detached) = std::sync::mpsc::channel::<()>();
     // A detached value.
-    drop(runtime.handle().spawn(|| PanicsWhenDropped).unwrap());
+    let value = runtime.handle().spawn(move || {
+        let _ = is_detached.recv();
+        PanicsWhenDropped
+    });
     // A detached panic's payload.
-    drop(
-        runtime
-            .handle()
-            .spawn(|| std::panic::panic_any(PanicsWhenDropped))
-            .unwrap(),
-    );
+    let payload = runtime
+        .handle()
+        .spawn(|| std::panic::panic_any(PanicsWhenDropped));
+    drop((value.unwrap(), payload.unwrap()));
+    drop(detached);
     // The closure of a task that never starts.
     let guard = PanicsWhenDropped;
     runtime.block_on(move || {
