@@ -15,6 +15,10 @@ struct Number(usize);
 
 impl Word for Number {
     fn into_word(self) -> NonNull<()> {
+        self.as_word()
+    }
+
+    fn as_word(&self) -> NonNull<()> {
         NonNull::new((self.0 + 1) as *mut ()).unwrap()
     }
 
