@@ -15,7 +15,10 @@ use crate::tasks::{OnDrop, doze};
 
 /// Each of them ends, most by waiting for a stack, or without one; nothing aborts and nothing hangs.
 #[test]
-#[cfg_attr(gl_asan, ignore = "the sanitizer's shadow does not fit into the limit")]
+#[cfg_attr(
+    any(gl_asan, gl_tsan),
+    ignore = "the sanitizer's shadow does not fit into the limit"
+)]
 fn without_memory_for_stacks_tasks_wait_or_end_with_an_error() {
     for workers in ["1", "3"] {
         let outcome = Child::default()
@@ -67,7 +70,10 @@ fn without_memory_for_stacks_tasks_wait_or_end_with_an_error() {
 }
 
 #[test]
-#[cfg_attr(gl_asan, ignore = "the sanitizer's shadow does not fit into the limit")]
+#[cfg_attr(
+    any(gl_asan, gl_tsan),
+    ignore = "the sanitizer's shadow does not fit into the limit"
+)]
 fn what_can_never_get_a_stack_ends_with_an_error_that_names_the_limit() {
     let outcome = Child::default().limit("ulimit -v 1000000").run(|| {
         Runtime::builder()
@@ -93,7 +99,10 @@ fn what_can_never_get_a_stack_ends_with_an_error_that_names_the_limit() {
 
 /// The tasks that wait stand on one worker, the stacks come free on the other.
 #[test]
-#[cfg_attr(gl_asan, ignore = "the sanitizer's shadow does not fit into the limit")]
+#[cfg_attr(
+    any(gl_asan, gl_tsan),
+    ignore = "the sanitizer's shadow does not fit into the limit"
+)]
 fn a_stack_that_comes_free_on_one_worker_goes_to_a_task_of_another() {
     use greenloom::stack::StackSize;
     use greenloom::stack::bare::Held;
@@ -167,7 +176,7 @@ fn a_stack_that_comes_free_on_one_worker_goes_to_a_task_of_another() {
 
 #[test]
 fn a_stop_with_tasks_that_wait_for_stacks_ends() {
-    if cfg!(gl_asan) {
+    if cfg!(any(gl_asan, gl_tsan)) {
         return;
     }
     for workers in [1, 2] {
