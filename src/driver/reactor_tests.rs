@@ -423,7 +423,9 @@ fn a_lack_of_descriptors_is_named() {
     const ROLE: &str = "GREENLOOM_TEST_NO_DESCRIPTORS";
     if std::env::var_os(ROLE).is_none() {
         let name = "driver::reactor::tests::a_lack_of_descriptors_is_named";
-        let child = std::process::Command::new(std::env::current_exe().unwrap())
+        let child = std::process::Command::new("sh")
+            .args(["-c", "exec $GREENLOOM_TEST_EMULATOR \"$0\" \"$@\""])
+            .arg(std::env::current_exe().unwrap())
             .args(["--exact", name])
             .env(ROLE, "1")
             .output()

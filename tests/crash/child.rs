@@ -6,6 +6,9 @@ use std::process::Command;
 /// Set in a child, to the name of the test that it is a child of.
 const MARK: &str = "GREENLOOM_CRASH_CHILD";
 
+/// What stands before the program in a child's command line; `ci/arm` sets it.
+const EMULATOR: &str = "GREENLOOM_TEST_EMULATOR";
+
 /// How a child ended.
 #[derive(Debug)]
 #[allow(dead_code, reason = "a test looks at what matters to it")]
@@ -24,6 +27,11 @@ pub(crate) struct Child {
     env: Vec<(&'static str, String)>,
     /// A line for the shell, run before the child.
     limit: Option<String>,
+}
+
+/// Whether an emulator runs this: its own threads, memory and time then count as the program's.
+pub(crate) fn is_emulated() -> bool {
+    std::env::var_os(EMULATOR).is_some()
 }
 
 /// Runs `body` in a child with nothing special about it.
@@ -56,17 +64,14 @@ impl Child {
             std::process::exit(0);
         }
         let exe = std::env::current_exe().expect("the path of this binary");
-        let mut command = match self.limit {
-            None => Command::new(exe),
-            Some(line) => {
-                let mut shell = Command::new("sh");
-                shell
-                    .arg("-c")
-                    .arg(format!("{line} && exec \"$0\" \"$@\""))
-                    .arg(exe);
-                shell
-            }
-        };
+        // An emulator and its options, where this binary is not for the processor it runs on.
+        let emulator = std::env::var(EMULATOR).unwrap_or_default();
+        let limit = self.limit.map_or_else(String::new, |line| line + " && ");
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            .arg(format!("{limit}exec {emulator} \"$0\" \"$@\""))
+            .arg(exe);
         let output = command
             .args(["--exact", &test, "--nocapture", "--test-threads=1"])
             .env(MARK, &test)

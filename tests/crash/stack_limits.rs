@@ -23,6 +23,9 @@ fn hold_all(size: StackSize) -> (Vec<Held>, io::Error) {
     ignore = "the sanitizer's shadow does not fit into the limit"
 )]
 fn address_space_that_runs_out_is_an_error_that_names_it() {
+    if child::is_emulated() {
+        return;
+    }
     let outcome = Child::default().limit("ulimit -v 1000000").run(|| {
         let (mut held, error) = hold_all(StackSize::DEFAULT);
         println!("{} stacks; {:?}; {error}", held.len(), error.kind());
@@ -51,6 +54,9 @@ fn address_space_that_runs_out_is_an_error_that_names_it() {
     ignore = "the sanitizer's shadow does not fit into the limit"
 )]
 fn private_memory_that_runs_out_is_an_error_that_names_it() {
+    if child::is_emulated() {
+        return;
+    }
     let outcome = Child::default().limit("ulimit -d 200000").run(|| {
         let (held, error) = hold_all(StackSize::DEFAULT);
         assert!(error.to_string().contains("RLIMIT_DATA"), "{error}");

@@ -267,6 +267,9 @@ fn cpu_time() -> Duration {
 
 #[test]
 fn an_idle_runtime_uses_no_processor() {
+    if child::is_emulated() {
+        return;
+    }
     child::run(|| {
         let runtime = Runtime::builder()
             .workers(4)
@@ -351,6 +354,9 @@ fn forked(f: impl FnOnce()) -> bool {
 
 #[test]
 fn a_deadlock_is_raised_where_every_thread_is_ours() {
+    if child::is_emulated() {
+        return;
+    }
     child::run(|| {
         for workers in [1, 2] {
             assert!(forked(|| {
