@@ -87,6 +87,9 @@ fn parse(words: &[String]) -> Result<Load, String> {
 
 fn compare(mut load: Load) -> Result<(), Box<dyn Error>> {
     let most = descriptors()?.saturating_sub(SPARE_DESCRIPTORS);
+    if most == 0 {
+        return Err("a process may open too few files for this (ulimit -n): 200 at least".into());
+    }
     if load.connections as u64 > most {
         println!(
             "SCALED DOWN to {most} connections from {}: a process may open only {} files (ulimit -n)",

@@ -20,7 +20,7 @@ impl StackError {
 
 impl fmt::Display for StackError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no stack for a coroutine")
+        write!(f, "no stack for a coroutine: {}", self.0)
     }
 }
 

@@ -295,9 +295,8 @@ impl Runtime {
     /// A task that swallows its cancellation again and again cannot be ended: the thread of its worker is
     /// left behind, parked for as long as the process lives, and that is logged.
     ///
-    /// # Panics
-    ///
-    /// When called on one of its own workers, which would wait for itself.
+    /// Called from one of its own tasks it cannot wait: it asks for the end and returns, and the threads end
+    /// by themselves once the task has.
     pub fn stop(mut self) {
         self.shut_down();
     }

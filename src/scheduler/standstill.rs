@@ -4,6 +4,7 @@
 //! added here: each worker is asked to let its parked tasks describe themselves, on their own stacks;
 //! the last to answer tells the finder, who raises or logs the report if the epoch still stands.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use crate::base::clock::{Clock, Deadline};
@@ -116,7 +117,11 @@ impl Worker<'_> {
     /// A logger is the user's code: it may wait for a lock that one of this worker's tasks holds, so it
     /// runs on a thread of its own.
     pub(super) fn log(&self, report: Arc<str>) {
-        let log = move || log::error!("{report}");
+        // A program without a logger shall not hang in silence.
+        let log = move || match log::log_enabled!(log::Level::Error) {
+            true => log::error!("{report}"),
+            false => drop(writeln!(std::io::stderr(), "greenloom: {report}")),
+        };
         if let Err(refused) = self.processor.shared.blocking.submit(Box::new(log)) {
             super::packet::caught(refused.job);
         }

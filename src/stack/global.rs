@@ -23,7 +23,7 @@ pub(super) const KEEP: usize = 16 * 1024;
 const FIRST_REGION: usize = 4 << 20;
 const LARGEST_REGION: usize = 1 << 30;
 /// Address space that stacks leave to the heap once it is scarce: an error must still fit.
-pub(super) const SPARE: usize = 1 << 20;
+pub(super) const SPARE: usize = 16 << 20;
 /// Mappings that stacks leave to everyone else when each guard costs two of them.
 const SPARE_MAPS: usize = 1024;
 

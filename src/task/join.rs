@@ -280,6 +280,9 @@ impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.joiner.is_own() {
+            return Poll::Ready(Err(JoinError::Itself));
+        }
         if self.joiner.is_complete() || self.joiner.announce(context.waker().clone()) {
             Poll::Ready(self.take())
         } else {

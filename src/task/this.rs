@@ -135,7 +135,9 @@ pub fn park_timeout(timeout: Duration) -> bool {
 
 #[track_caller]
 fn park_until(deadline: Deadline) -> bool {
-    let task = current().task;
+    let task = try_current()
+        .expect("greenloom::park where no task runs: use std::thread::park")
+        .task;
     let wait = Wait::new("task.park").until(deadline);
     loop {
         if task.take_token() {
