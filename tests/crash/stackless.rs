@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use greenloom::{JoinError, Runtime, park, run, sleep, spawn};
 
-use crate::child::Child;
+use crate::child::{self, Child};
 use crate::tasks::{OnDrop, doze};
 
 /// Each of them ends, most by waiting for a stack, or without one; nothing aborts and nothing hangs.
@@ -20,6 +20,9 @@ use crate::tasks::{OnDrop, doze};
     ignore = "the sanitizer's shadow does not fit into the limit"
 )]
 fn without_memory_for_stacks_tasks_wait_or_end_with_an_error() {
+    if child::is_emulated() {
+        return;
+    }
     for (workers, limit) in [
         ("1", "ulimit -v 2000000"),
         ("3", "ulimit -v 2000000"),
