@@ -51,6 +51,7 @@ where
     let Some(here) = Handle::current().filter(|_| !on_pool_thread()) else {
         return f();
     };
+    park::check_may_park("blocking.unblock");
     let desk = Arc::new(Mutex::new(Desk {
         outcome: None,
         waker: None,

@@ -77,6 +77,11 @@ pub(crate) fn is_cancelled() -> bool {
     current::with_local(|local| local.is_some_and(Local::is_cancelled))
 }
 
+/// Panics inside `no_park`, for what may wait or not as it happens: it shall not pass there by luck.
+pub(crate) fn check_may_park(reason: &str) {
+    current::with_local(|local| local.map(|local| local.check_may_park(reason)));
+}
+
 /// The waker of the running task, or of this thread where no task runs.
 #[inline]
 pub(crate) fn current_waker() -> Waker {
