@@ -162,8 +162,12 @@ pub mod channel;
 pub(crate) mod driver;
 #[cfg(feature = "runtime")]
 pub mod io;
+#[cfg(feature = "process")]
+pub mod ipc;
 #[cfg(feature = "runtime")]
 pub mod net;
+#[cfg(feature = "process")]
+pub mod process;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 #[cfg(feature = "runtime")]

@@ -20,6 +20,8 @@ mod mix;
 #[cfg(feature = "runtime")]
 mod net;
 #[cfg(feature = "runtime")]
+#[cfg(feature = "process")]
+mod process;
 mod runtime;
 #[cfg(feature = "runtime")]
 mod scope;
