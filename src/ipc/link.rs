@@ -259,6 +259,31 @@ impl Incoming {
         }
     }
 
+    /// That begins with bytes that somebody else has read from the connection.
+    pub(crate) fn with_ahead(longest: usize, ahead: Vec<u8>) -> Incoming {
+        Incoming {
+            buffer: ahead,
+            ..Incoming::new(longest)
+        }
+    }
+
+    /// Takes all that has come out, for whoever goes on with the connection.
+    pub(crate) fn take_ahead(&mut self) -> Vec<u8> {
+        let mut ahead = Vec::new();
+        if let Some((head, body)) = self.begun.take() {
+            ahead.extend(head.write());
+            ahead.extend(body);
+        }
+        ahead.extend(self.buffer.drain(..).skip(self.taken));
+        self.taken = 0;
+        ahead
+    }
+
+    /// Whether descriptors have come that belong to frames not asked for yet.
+    pub(crate) fn has_descriptors(&self) -> bool {
+        !self.descriptors.is_empty()
+    }
+
     /// From now on, for frames of at most so many bytes.
     pub(crate) fn allow(&mut self, longest: usize) {
         self.longest = longest.min(LONGEST);
@@ -329,10 +354,10 @@ impl Incoming {
     fn read_ahead(&mut self, wire: &Wire, limit: Limit) -> io::Result<bool> {
         self.buffer.drain(..self.taken);
         self.taken = 0;
-        let kept = self.buffer.len();
+        // Less than a head is left, or it would not be asked for more.
         let mut room = [0; READ_AHEAD];
-        let count = wire.recv(&mut room[kept..], &mut self.descriptors, limit)?;
-        self.buffer.extend_from_slice(&room[kept..kept + count]);
+        let count = wire.recv(&mut room, &mut self.descriptors, limit)?;
+        self.buffer.extend_from_slice(&room[..count]);
         Ok(count > 0)
     }
 

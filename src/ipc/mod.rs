@@ -5,8 +5,13 @@
 //! anything but the waiting task, and never leaves a frame half sent.
 
 mod codec;
+mod error;
 pub(crate) mod home;
 pub(crate) mod link;
 pub(crate) mod parcel;
 
+mod pipe;
+
 pub use codec::CodecError;
+pub use error::{RecvError, SendError};
+pub use pipe::{Conn, pipe};

@@ -14,12 +14,14 @@ mod channel;
 #[cfg(feature = "runtime")]
 mod deadlock;
 #[cfg(feature = "runtime")]
+#[cfg(feature = "process")]
+mod ipc;
+#[cfg(feature = "runtime")]
 mod join;
 #[cfg(feature = "runtime")]
 mod mix;
 #[cfg(feature = "runtime")]
 mod net;
-#[cfg(feature = "runtime")]
 #[cfg(feature = "process")]
 mod process;
 mod runtime;
