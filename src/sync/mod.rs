@@ -12,6 +12,7 @@
 //! file here and the channels stand.
 
 mod event;
+mod kind;
 pub(crate) mod latch;
 mod mutex;
 mod raw_mutex;

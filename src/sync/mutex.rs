@@ -13,6 +13,7 @@ use crate::base::clock::Deadline;
 use crate::base::primitive::{AtomicBool, Ordering};
 use crate::scheduler::park;
 
+use super::kind::Kind;
 use super::raw_mutex::RawMutex;
 
 /// Mutual exclusion round a value: [`std::sync::Mutex`], but a green thread that waits for it lets the
@@ -148,7 +149,7 @@ impl<T: ?Sized> Mutex<T> {
     /// # Parks
     ///
     /// While somebody else holds the lock (`sync.mutex`). A task that locks twice waits for itself, which
-    /// the deadlock report will show.
+    /// the deadlock report will show: it names the holder, and the line where it has locked.
     ///
     /// # Examples
     ///
@@ -160,7 +161,7 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     #[inline]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        self.raw.lock(Deadline::NEVER);
+        self.raw.lock(Deadline::NEVER, Self::kind);
         self.guard()
     }
 
@@ -179,6 +180,7 @@ impl<T: ?Sized> Mutex<T> {
     /// assert!(mutex.try_lock().is_err());
     /// # drop(guard);
     /// ```
+    #[track_caller]
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
         if self.raw.try_lock() {
@@ -219,13 +221,18 @@ impl<T: ?Sized> Mutex<T> {
         &self,
         timeout: Duration,
     ) -> Result<MutexGuard<'_, T>, LockTimeoutError<MutexGuard<'_, T>>> {
-        let has_lock =
-            self.raw.try_lock() || (!timeout.is_zero() && self.raw.lock(park::deadline(timeout)));
+        let has_lock = self.raw.try_lock()
+            || (!timeout.is_zero() && self.raw.lock(park::deadline(timeout), Self::kind));
         if has_lock {
             self.guard().map_err(LockTimeoutError::Poisoned)
         } else {
             Err(LockTimeoutError::TimedOut)
         }
+    }
+
+    #[inline]
+    fn kind() -> Kind {
+        Kind::of::<T>("sync.mutex", "a Mutex")
     }
 
     /// Called with the lock just taken.

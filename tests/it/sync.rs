@@ -387,7 +387,10 @@ fn a_deadlock_report_names_the_holder() {
         });
     let (text, id) = report.unwrap();
     assert!(
-        text.contains(&format!("sync.mutex on a Mutex held by task {id}")),
+        text.contains(&format!(
+            "sync.mutex on a Mutex<()> held by task {id} \"main\" itself since {}:",
+            file!()
+        )),
         "{text}"
     );
     assert!(text.contains("sync.rs"), "{text}");
