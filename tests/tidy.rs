@@ -129,6 +129,7 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "a cell of its own lock, for the other locks to stand on",
     ),
     ("sync/mutex.rs", "a cell and its guard"),
+    ("sync/rwlock.rs", "a cell and its guards"),
 ];
 
 /// What the wings above task and io may name of the scheduler.

@@ -15,7 +15,10 @@ mod event;
 mod kind;
 pub(crate) mod latch;
 mod mutex;
+mod poison;
 mod raw_mutex;
+mod raw_rwlock;
+mod rwlock;
 mod semaphore;
 pub(crate) mod wait_list;
 
@@ -23,6 +26,7 @@ pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, W
 
 pub use event::Event;
 pub use mutex::{LockTimeoutError, Mutex, MutexGuard};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{
     BoundedSemaphore, OverRelease, OwnedSemaphoreGuard, Semaphore, SemaphoreGuard,
 };

@@ -10,10 +10,10 @@ use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 use std::time::Duration;
 
 use crate::base::clock::Deadline;
-use crate::base::primitive::{AtomicBool, Ordering};
 use crate::scheduler::park;
 
 use super::kind::Kind;
+use super::poison::{Poison, Taken, checked};
 use super::raw_mutex::RawMutex;
 
 /// Mutual exclusion round a value: [`std::sync::Mutex`], but a green thread that waits for it lets the
@@ -52,8 +52,7 @@ use super::raw_mutex::RawMutex;
 /// ```
 pub struct Mutex<T: ?Sized> {
     raw: RawMutex,
-    /// Set while the lock is held, by a guard that a panic unwinds.
-    is_poisoned: AtomicBool,
+    poison: Poison,
     /// Touched by the holder of `raw` only, through its guard.
     value: UnsafeCell<T>,
 }
@@ -81,8 +80,7 @@ impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 #[clippy::has_significant_drop]
 pub struct MutexGuard<'a, T: ?Sized + 'a> {
     mutex: &'a Mutex<T>,
-    /// The locker was unwinding already: its destructors' work poisons nothing.
-    was_unwinding: bool,
+    taken: Taken,
     /// As std's guard, this one stays on its thread.
     stays: PhantomData<*const ()>,
 }
@@ -112,7 +110,7 @@ impl<T> Mutex<T> {
     pub const fn new(value: T) -> Self {
         Mutex {
             raw: RawMutex::new(),
-            is_poisoned: AtomicBool::new(false),
+            poison: Poison::new(),
             value: UnsafeCell::new(value),
         }
     }
@@ -240,17 +238,16 @@ impl<T: ?Sized> Mutex<T> {
     fn guard(&self) -> LockResult<MutexGuard<'_, T>> {
         let guard = MutexGuard {
             mutex: self,
-            was_unwinding: park::is_unwinding(),
+            taken: Taken::now(),
             stays: PhantomData,
         };
-        checked(self.is_poisoned(), guard)
+        self.poison.check(guard)
     }
 
     /// Whether a holder has panicked, and nobody has cleared that since.
     #[inline]
     pub fn is_poisoned(&self) -> bool {
-        // Relaxed: whoever holds the lock has acquired what its holders before did.
-        self.is_poisoned.load(Ordering::Relaxed)
+        self.poison.is_set()
     }
 
     /// Forgets that a holder has panicked: the value has been put right.
@@ -271,7 +268,7 @@ impl<T: ?Sized> Mutex<T> {
     /// assert!(mutex.lock().is_ok());
     /// ```
     pub fn clear_poison(&self) {
-        self.is_poisoned.store(false, Ordering::Relaxed);
+        self.poison.clear();
     }
 
     /// The value, without locking: `&mut self` proves that nobody else is there.
@@ -290,15 +287,6 @@ impl<T: ?Sized> Mutex<T> {
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
         let is_poisoned = self.is_poisoned();
         checked(is_poisoned, self.value.get_mut())
-    }
-}
-
-#[inline]
-fn checked<V>(is_poisoned: bool, value: V) -> LockResult<V> {
-    if is_poisoned {
-        Err(PoisonError::new(value))
-    } else {
-        Ok(value)
     }
 }
 
@@ -323,10 +311,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if !self.was_unwinding && park::is_panicking() {
-            // Relaxed: published by the unlock.
-            self.mutex.is_poisoned.store(true, Ordering::Relaxed);
-        }
+        self.mutex.poison.leave(self.taken);
         self.mutex.raw.unlock();
     }
 }

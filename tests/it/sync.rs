@@ -1,5 +1,9 @@
 //! Locks, semaphores and events: fairness, cancellation, time-outs, poison, and plain threads among them.
 
+mod leave;
+mod model;
+mod rwlock;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
