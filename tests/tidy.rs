@@ -129,6 +129,10 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "a cell of its own lock, for the other locks to stand on",
     ),
     ("sync/mutex.rs", "a cell and its guard"),
+    (
+        "sync/rlock.rs",
+        "shares what need not be Sync, with one thread at a time",
+    ),
     ("sync/rwlock.rs", "a cell and its guards"),
 ];
 

@@ -15,9 +15,11 @@ mod event;
 mod kind;
 pub(crate) mod latch;
 mod mutex;
+mod owner;
 mod poison;
 mod raw_mutex;
 mod raw_rwlock;
+mod rlock;
 mod rwlock;
 mod semaphore;
 pub(crate) mod wait_list;
@@ -26,6 +28,7 @@ pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, W
 
 pub use event::Event;
 pub use mutex::{LockTimeoutError, Mutex, MutexGuard};
+pub use rlock::{RLock, RLockGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{
     BoundedSemaphore, OverRelease, OwnedSemaphoreGuard, Semaphore, SemaphoreGuard,

@@ -2,6 +2,7 @@
 
 mod leave;
 mod model;
+mod rlock;
 mod rwlock;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
