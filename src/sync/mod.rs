@@ -11,6 +11,7 @@
 //! Private machinery: `latch` (the lock under the locks) and `wait_list` (the line), on which every
 //! file here and the channels stand.
 
+mod condvar;
 mod event;
 mod kind;
 pub(crate) mod latch;
@@ -26,6 +27,7 @@ pub(crate) mod wait_list;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
 
+pub use condvar::{Condvar, WaitTimeoutResult};
 pub use event::Event;
 pub use mutex::{LockTimeoutError, Mutex, MutexGuard};
 pub use rlock::{RLock, RLockGuard};

@@ -4,6 +4,7 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
@@ -287,6 +288,41 @@ impl<T: ?Sized> Mutex<T> {
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
         let is_poisoned = self.is_poisoned();
         checked(is_poisoned, self.value.get_mut())
+    }
+}
+
+/// A mutex that its holder has left for the length of a wait.
+pub(super) struct Released<'a, T: ?Sized> {
+    mutex: &'a Mutex<T>,
+    taken: Taken,
+}
+
+impl<'a, T: ?Sized> MutexGuard<'a, T> {
+    /// Unlocks without a look at panics: the holder means to come back.
+    pub(super) fn release(self) -> Released<'a, T> {
+        let this = ManuallyDrop::new(self);
+        this.mutex.raw.unlock();
+        Released {
+            mutex: this.mutex,
+            taken: this.taken,
+        }
+    }
+}
+
+impl<'a, T: ?Sized> Released<'a, T> {
+    /// Unwinds when the task is cancelled while somebody else has the lock.
+    #[track_caller]
+    pub(super) fn relock(self) -> LockResult<MutexGuard<'a, T>> {
+        self.mutex.raw.lock(Deadline::NEVER, Mutex::<T>::kind);
+        self.mutex.poison.check(MutexGuard {
+            mutex: self.mutex,
+            taken: self.taken,
+            stays: PhantomData,
+        })
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        Mutex::<T>::kind()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Locks, semaphores and events: fairness, cancellation, time-outs, poison, and plain threads among them.
 
+mod condvar;
 mod leave;
 mod model;
 mod rlock;
