@@ -142,6 +142,10 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "process/function.rs",
         "functions of this build found by their distances",
     ),
+        "sync/rlock.rs",
+        "shares what need not be Sync, with one thread at a time",
+    ),
+    ("sync/rwlock.rs", "a cell and its guards"),
 ];
 
 /// What the wings above task and io may name of the scheduler.
