@@ -27,10 +27,15 @@
 //! ```
 
 mod core;
+mod crowd;
 mod error;
 mod mpmc;
+pub mod oneshot;
+mod ticker;
 
 pub use error::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
 };
 pub use mpmc::{IntoIter, Iter, Receiver, Sender, TryIter, bounded, rendezvous, unbounded};
+pub use oneshot::oneshot;
+pub use ticker::{Never, Timer, TimerIter, after, at, never, tick};

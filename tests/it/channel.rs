@@ -1,5 +1,9 @@
 //! Channels: order, ends, cancellation, time-outs, and plain threads among tasks.
 
+mod executor;
+mod oneshot;
+mod ticker;
+
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
