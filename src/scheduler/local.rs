@@ -10,7 +10,7 @@ use crate::coroutine::unwinding;
 use crate::driver::timers::TimerKey;
 use crate::sys::unwind;
 
-use super::cancel::{Scopes, Target, Unwind};
+use super::cancel::{Flag, Scopes, Target, Unwind};
 use super::processor::Processor;
 use super::report::{Order, Row};
 use super::switch::{self, BaseYielder};
@@ -304,13 +304,21 @@ impl Local {
             .due(is_cancelled, || processor.clock.now())
     }
 
-    /// Whether the task was cancelled and could be told of it here, by whatever means.
+    /// Whether the task, or a scope that it stands in, was cancelled and it could be told of it here, by
+    /// whatever means.
     pub(crate) fn is_cancelled(&self) -> bool {
+        let is_cancelled = self.task.fate().is_cancelled();
         // At the time 0 no scope's deadline is due.
-        self.task.fate().is_cancelled() && self.scopes.borrow().due(true, || 0).is_some()
+        (is_cancelled || self.has(SCOPES)) && self.scopes.borrow().due(is_cancelled, || 0).is_some()
     }
 
-    fn throw(&self, processor: &Processor, target: Target, place: &'static Location<'static>) -> ! {
+    /// Unwinds to the target; only where the task does not unwind already.
+    pub(crate) fn throw(
+        &self,
+        processor: &Processor,
+        target: Target,
+        place: &'static Location<'static>,
+    ) -> ! {
         let throws = self.throws.get() + 1;
         self.throws.set(throws);
         if throws > MAX_THROWS {
@@ -490,9 +498,13 @@ impl Local {
         self.set(NO_PARK, self.no_park.get() > 0);
     }
 
-    pub(crate) fn push_deadline(&self, at: Deadline) -> u64 {
+    pub(crate) fn push_scope(&self, at: Deadline, flag: Option<Arc<Flag>>) -> u64 {
         self.set(SCOPES, true);
-        self.scopes.borrow_mut().push_deadline(at)
+        self.scopes.borrow_mut().push(at, flag)
+    }
+
+    pub(crate) fn set_deadline(&self, scope: u64, at: Deadline) {
+        self.scopes.borrow_mut().set_deadline(scope, at);
     }
 
     pub(crate) fn push_shield(&self) {

@@ -36,6 +36,8 @@ mod sync;
 #[cfg(feature = "runtime")]
 mod time;
 #[cfg(feature = "runtime")]
+mod token;
+#[cfg(feature = "runtime")]
 mod util;
 #[cfg(feature = "runtime")]
 mod watch;
