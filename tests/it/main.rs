@@ -16,6 +16,8 @@ mod deadlock;
 #[cfg(feature = "runtime")]
 mod join;
 #[cfg(feature = "runtime")]
+mod locals;
+#[cfg(feature = "runtime")]
 mod mix;
 #[cfg(feature = "runtime")]
 mod net;
