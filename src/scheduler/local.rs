@@ -13,6 +13,7 @@ use crate::sys::unwind;
 use super::cancel::{Flag, Scopes, Target, Unwind};
 use super::processor::Processor;
 use super::report::{Order, Row};
+use super::slots::Slots;
 use super::switch::{self, BaseYielder};
 use super::task::TaskRef;
 use super::wait::{Unwinding, Wait, Wake};
@@ -23,7 +24,7 @@ pub(crate) const PARK: usize = 1;
 const YIELD: usize = 0;
 
 /// A task may swallow its cancellation with `catch_unwind` this often; then its park suspends for good.
-const MAX_THROWS: u32 = 16;
+const MAX_THROWS: u16 = 16;
 
 /// Operations that may succeed at once before a task that never parks must yield.
 const IO_BUDGET: u32 = 64;
@@ -44,12 +45,14 @@ pub(crate) struct Local {
     /// Depth of `no_park`.
     no_park: Cell<u32>,
     /// Cancellations thrown and not yet arrived at their target.
-    throws: Cell<u32>,
-    /// Depth of `in_cleanup`.
-    cleanups: Cell<u32>,
+    throws: Cell<u16>,
+    /// Depth of `in_cleanup`, each of which has frames on the stack.
+    cleanups: Cell<u16>,
     /// Where the innermost of these stretches begins on the stack, see `sys::unwind::fenced`; 0 outside.
     fence: Cell<usize>,
     scopes: RefCell<Scopes>,
+    /// Its task-local values.
+    pub(super) slots: Slots,
 }
 
 /// Inside the panic hook: waiting blocks the thread (soundness rule 13).
@@ -85,6 +88,7 @@ impl Local {
             cleanups: Cell::new(0),
             fence: Cell::new(0),
             scopes: RefCell::new(Scopes::new()),
+            slots: Slots::new(),
         }
     }
 
@@ -486,6 +490,18 @@ impl Local {
             "a wait ({reason}) inside no_park: code on this thread relies on scopes that nest, so no other \
              task may run before it leaves"
         );
+    }
+
+    /// Drops the task-local values at the task's end. A cancellation has done its work by then, and does not
+    /// disturb their destructors.
+    #[inline]
+    pub(super) fn end_slots(&self) {
+        if self.slots.is_unused() {
+            return;
+        }
+        self.push_shield();
+        self.slots.end();
+        self.pop_scope();
     }
 
     pub(crate) fn enter_no_park(&self) {

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod join;
+mod locals;
 mod scope;
 mod spawn;
 mod this;
@@ -9,6 +10,7 @@ mod token;
 
 pub use cancel::{checkpoint, is_cancelled, no_park, shield};
 pub use join::{JoinError, JoinHandle, Panic};
+pub use locals::{AccessError, LocalKey};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use spawn::{Builder, spawn, spawn_after, spawn_local};
 pub use this::{Task, current, park, park_timeout, try_current, yield_now};

@@ -19,6 +19,8 @@ mod ipc;
 #[cfg(feature = "runtime")]
 mod join;
 #[cfg(feature = "runtime")]
+mod locals;
+#[cfg(feature = "runtime")]
 mod mix;
 #[cfg(feature = "runtime")]
 mod net;
