@@ -30,6 +30,8 @@ mod runtime;
 #[cfg(feature = "runtime")]
 mod scope;
 #[cfg(feature = "runtime")]
+mod signal;
+#[cfg(feature = "runtime")]
 mod spawn;
 #[cfg(feature = "runtime")]
 mod stress;
