@@ -142,6 +142,7 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "process/function.rs",
         "functions of this build found by their distances",
     ),
+    (
         "sync/rlock.rs",
         "shares what need not be Sync, with one thread at a time",
     ),

@@ -35,6 +35,8 @@ const IO_BUDGET: u32 = 64;
 pub(crate) struct Local {
     pub(crate) task: TaskRef,
     yielder: BaseYielder,
+    /// Its slot in the worker's table.
+    pub(super) key: u32,
     /// One bit for each reason why a wait must look closer: none set is the common case, and one load.
     alerts: Cell<u32>,
     io_budget: Cell<u32>,
@@ -77,6 +79,7 @@ impl Local {
     #[inline]
     pub(crate) fn new(task: TaskRef, yielder: BaseYielder) -> Self {
         Local {
+            key: task.key(),
             task,
             yielder,
             alerts: Cell::new(0),
@@ -112,7 +115,7 @@ impl Local {
     ) -> Wake {
         self.check_may_park(wait.reason);
         self.deliver(processor, place);
-        if !self.task.try_park() {
+        if !processor.phases.try_park(self.key) {
             return Wake::Woken;
         }
         let scope_deadline = self.nearest_deadline(processor);
@@ -125,7 +128,7 @@ impl Local {
             // wake whoever has this task's key next.
             let armed = Armed {
                 processor,
-                timer: processor.arm(deadline, self.task.key()),
+                timer: processor.arm(deadline, self.key),
             };
             self.suspend_parked(processor, wait, place);
             armed.disarm()
@@ -157,7 +160,7 @@ impl Local {
     ) {
         let since = processor.tick();
         self.suspend(processor, PARK);
-        self.task.enter_if_ready();
+        processor.phases.enter_if_ready(self.key);
         if self.has(ORDERED) {
             self.obey_all(processor, wait, place, since);
         }
@@ -178,7 +181,7 @@ impl Local {
                 break;
             }
             self.suspend(processor, PARK);
-            self.task.enter_if_ready();
+            processor.phases.enter_if_ready(self.key);
         }
         self.set(DESCRIBED, false);
         if !wait.is_firm {
@@ -216,12 +219,12 @@ impl Local {
             Order::Deadlock(report) if wait.is_firm => {
                 self.task.set_told(true);
                 self.report.set(Some(report));
-                self.task.enter();
+                processor.phases.enter(self.key);
                 return true;
             }
             Order::Deadlock(report) => {
                 self.set(DESCRIBED, false);
-                self.task.enter();
+                processor.phases.enter(self.key);
                 panic!("{report}");
             }
         }
@@ -357,7 +360,7 @@ impl Local {
         let _stuck = Stuck(processor, &self.task);
         let wait = Wait::new("cancel.swallowed");
         loop {
-            if self.task.try_park() {
+            if processor.phases.try_park(self.key) {
                 self.suspend_parked(processor, &wait, place);
             }
         }
