@@ -41,6 +41,7 @@
 //! | [`time`] | sleeping, time-outs, the clock that a runtime goes by |
 //! | [`sync`] | locks, semaphores, events: between tasks, OS threads, and both |
 //! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous |
+//! | [`queue`] | queues of work in three orders, with an account of what is done; two-way pipes |
 //! | [`net`] | TCP with std's names |
 //! | [`io`] | waiting for any other descriptor |
 //! | [`unblock`] | work that blocks a thread, done on a thread of its own |
@@ -127,6 +128,7 @@
 [`sync`]: #features
 [`sync::Mutex`]: #features
 [`channel`]: #features
+[`queue`]: #features
 [`net`]: #features
 [`io`]: #features
 [`unblock`]: #features
@@ -164,6 +166,8 @@ pub(crate) mod driver;
 pub mod io;
 #[cfg(feature = "runtime")]
 pub mod net;
+#[cfg(feature = "runtime")]
+pub mod queue;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 #[cfg(feature = "runtime")]
