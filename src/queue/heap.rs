@@ -238,7 +238,7 @@ struct Path {
 impl Path {
     fn step_to(&mut self, child: usize) {
         // Right children have even places.
-        self.rights |= usize::from(child % 2 == 0) << self.len;
+        self.rights |= usize::from(child.is_multiple_of(2)) << self.len;
         self.len += 1;
     }
 
