@@ -21,7 +21,7 @@ use crate::util::{green, virtual_time};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The three queues, as far as the tests treat them alike.
-pub(super) trait Any: Clone + Send + Sync + 'static {
+pub(crate) trait Any: Clone + Send + Sync + 'static {
     fn bounded(capacity: usize) -> Self;
     fn unbounded() -> Self;
     fn put(&self, item: u64) -> bool;

@@ -302,23 +302,20 @@ fn a_comparison_may_put_into_its_own_queue_and_may_not_take_from_it() {
         QUEUE.get().unwrap().try_get().ok();
         a.cmp(&b)
     });
-    for _ in 0..2 {
-        let on_task = || green(|| catch_unwind(AssertUnwindSafe(|| queue.get().map(drop))));
-        queue.put(takes.with(2)).unwrap();
-        queue.put(takes.with(1)).unwrap();
-        queue.put(takes.with(3)).unwrap();
-        for caught in [catch_unwind(|| queue.get().map(drop)), on_task()] {
-            let payload = caught.unwrap_err();
-            let text = payload.downcast_ref::<&str>().unwrap();
-            assert!(
-                text.contains("takes from the PriorityQueue that it sorts"),
-                "{text}"
-            );
-        }
-        assert_eq!(queue.len(), 3);
-        queue.shutdown(true);
-        break;
+    let on_task = || green(|| catch_unwind(AssertUnwindSafe(|| queue.get().map(drop))));
+    for key in [2, 1, 3] {
+        queue.put(takes.with(key)).unwrap();
     }
+    for caught in [catch_unwind(|| queue.get().map(drop)), on_task()] {
+        let payload = caught.unwrap_err();
+        let text = payload.downcast_ref::<&str>().unwrap();
+        assert!(
+            text.contains("takes from the PriorityQueue that it sorts"),
+            "{text}"
+        );
+    }
+    assert_eq!(queue.len(), 3);
+    queue.shutdown(true);
     assert!(matches!(queue.try_get(), Err(TryGetError::ShutDown)));
 }
 
