@@ -41,6 +41,7 @@
 //! | [`time`] | sleeping, time-outs, the clock that a runtime goes by |
 //! | [`sync`] | locks, semaphores, events: between tasks, OS threads, and both |
 //! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous |
+//! | [`queue`] | queues of work in three orders, with an account of what is done; two-way pipes |
 //! | [`net`] | TCP with std's names |
 //! | [`io`] | waiting for any other descriptor |
 //! | [`signal`] | signals of the system, waited for |
@@ -128,6 +129,7 @@
 [`sync`]: #features
 [`sync::Mutex`]: #features
 [`channel`]: #features
+[`queue`]: #features
 [`net`]: #features
 [`io`]: #features
 [`signal`]: #features
@@ -170,6 +172,8 @@ pub mod ipc;
 pub mod net;
 #[cfg(feature = "process")]
 pub mod process;
+#[cfg(feature = "runtime")]
+pub mod queue;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 #[cfg(feature = "runtime")]

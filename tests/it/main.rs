@@ -26,6 +26,11 @@ mod mix;
 mod net;
 #[cfg(feature = "process")]
 mod process;
+#[cfg(feature = "runtime")]
+mod ported;
+#[cfg(feature = "runtime")]
+mod queue;
+#[cfg(feature = "runtime")]
 mod runtime;
 #[cfg(feature = "runtime")]
 mod scope;
