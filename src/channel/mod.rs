@@ -26,10 +26,12 @@
 //! # });
 //! ```
 
+mod arms;
 mod core;
 mod error;
 mod mpmc;
 
+pub use arms::{RecvArm, SendArm};
 pub use error::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
 };

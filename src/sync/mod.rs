@@ -20,7 +20,7 @@ pub(crate) mod wait_list;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
 
-pub use event::Event;
+pub use event::{Event, EventArm};
 pub use mutex::{LockTimeoutError, Mutex, MutexGuard};
 pub use semaphore::{
     BoundedSemaphore, OverRelease, OwnedSemaphoreGuard, Semaphore, SemaphoreGuard,

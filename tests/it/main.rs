@@ -24,6 +24,8 @@ mod runtime;
 #[cfg(feature = "runtime")]
 mod scope;
 #[cfg(feature = "runtime")]
+mod select;
+#[cfg(feature = "runtime")]
 mod spawn;
 #[cfg(feature = "runtime")]
 mod stress;
