@@ -18,6 +18,7 @@ pub(crate) mod report;
 pub(crate) mod ring;
 pub(crate) mod shared;
 pub(crate) mod sleep;
+pub(crate) mod slots;
 pub(crate) mod standstill;
 pub(crate) mod stuck;
 mod switch;

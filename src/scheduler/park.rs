@@ -11,7 +11,7 @@ use super::local::Local;
 use super::wait::Unwinding;
 use super::{current, thread};
 
-pub(crate) use super::wait::{Describe, Wait, Wake};
+pub(crate) use super::wait::{Describe, Holder, Wait, Wake};
 pub(crate) use super::wake::Sleeper;
 
 /// Waits until the waker of [`current_waker`] is used or the deadline passes.
@@ -154,6 +154,16 @@ pub(crate) fn random() -> u64 {
 #[inline]
 pub(crate) fn current_id() -> u64 {
     current::with_local(|local| local.map_or(0, |local| local.task.id.0))
+}
+
+/// The running task, or this thread, as the holder of what it has just taken.
+#[track_caller]
+#[inline]
+pub(crate) fn current_holder() -> Holder {
+    Holder {
+        task: current_id(),
+        since: Some(Location::caller()),
+    }
 }
 
 /// Whether the caller runs in a destructor of a panic of its own: not of a cancellation, and not because a

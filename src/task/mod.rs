@@ -4,16 +4,22 @@ mod cancel;
 pub(crate) mod claim;
 mod claims;
 mod join;
+mod locals;
 mod scope;
 pub mod select;
 mod spawn;
 mod this;
+mod token;
 
 pub use cancel::{checkpoint, is_cancelled, no_park, shield};
 pub use join::{JoinError, JoinHandle, Panic};
+pub use locals::{AccessError, LocalKey};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use spawn::{Builder, spawn, spawn_after, spawn_local};
 pub use this::{Task, current, park, park_timeout, try_current, yield_now};
+pub use token::{
+    CancelOnDrop, CancelScope, CancelToken, Reason, ScopeCancelled, cancel_scope, with_token,
+};
 
 pub use crate::scheduler::header::TaskId;
 
