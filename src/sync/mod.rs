@@ -27,9 +27,8 @@ pub(crate) mod wait_list;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
 
-pub use event::{Event, EventArm};
 pub use condvar::{Condvar, WaitTimeoutResult};
-pub use event::Event;
+pub use event::{Event, EventArm};
 pub use mutex::{LockTimeoutError, Mutex, MutexGuard};
 pub use rlock::{RLock, RLockGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
