@@ -169,6 +169,8 @@ pub mod io;
 #[cfg(feature = "process")]
 pub mod ipc;
 #[cfg(feature = "runtime")]
+mod macros;
+#[cfg(feature = "runtime")]
 pub mod net;
 #[cfg(feature = "process")]
 pub mod process;
@@ -194,7 +196,7 @@ pub use runtime::{Handle, OnDeadlock, OnStuck, RunError, Runtime, run, try_run};
 #[cfg(feature = "runtime")]
 pub use task::{
     Builder, JoinError, JoinHandle, Scope, ScopedJoinHandle, Task, TaskId, checkpoint, current,
-    no_park, park, park_timeout, scope, shield, spawn, spawn_after, spawn_local, yield_now,
+    no_park, park, park_timeout, scope, select, shield, spawn, spawn_after, spawn_local, yield_now,
 };
 #[cfg(feature = "runtime")]
 pub use time::{deadline, sleep, sleep_until, timeout};

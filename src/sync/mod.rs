@@ -28,7 +28,7 @@ pub(crate) mod wait_list;
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
 
 pub use condvar::{Condvar, WaitTimeoutResult};
-pub use event::Event;
+pub use event::{Event, EventArm};
 pub use mutex::{LockTimeoutError, Mutex, MutexGuard};
 pub use rlock::{RLock, RLockGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -35,6 +35,7 @@ mod runtime;
 #[cfg(feature = "runtime")]
 mod scope;
 #[cfg(feature = "runtime")]
+mod select;
 mod signal;
 #[cfg(feature = "runtime")]
 mod spawn;
