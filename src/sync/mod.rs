@@ -16,8 +16,11 @@ mod condvar;
 mod event;
 mod kind;
 pub(crate) mod latch;
+mod lazy_lock;
 mod mutex;
 mod notify;
+mod once;
+mod once_lock;
 mod owner;
 mod poison;
 mod raw_mutex;
@@ -33,8 +36,11 @@ pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, W
 pub use barrier::{Barrier, BarrierWaitResult, BrokenBarrier};
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use event::Event;
+pub use lazy_lock::LazyLock;
 pub use mutex::{LockTimeoutError, Mutex, MutexGuard};
 pub use notify::Notify;
+pub use once::{Once, OnceState};
+pub use once_lock::OnceLock;
 pub use rlock::{RLock, RLockGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{

@@ -5,6 +5,7 @@ mod condvar;
 mod leave;
 mod model;
 mod notify;
+mod once;
 mod rlock;
 mod rwlock;
 mod wait_group;
