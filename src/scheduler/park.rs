@@ -12,6 +12,7 @@ use super::wait::Unwinding;
 use super::{current, thread};
 
 pub(crate) use super::wait::{Describe, Holder, Wait, Wake};
+pub(crate) use super::wake::Sleeper;
 
 /// Waits until the waker of [`current_waker`] is used or the deadline passes.
 ///
@@ -88,6 +89,15 @@ pub(crate) fn current_waker() -> Waker {
     current::with_local(|local| match local {
         Some(local) if !local.is_in_hook() => local.task.waker(),
         _ => thread::waker(),
+    })
+}
+
+/// Whom to wake when the running task or thread shall go on: what a wait list keeps of who waits.
+#[inline]
+pub(crate) fn sleeper() -> Sleeper {
+    current::with_task(|task| match task {
+        Some((processor, local)) if !local.is_in_hook() => Sleeper::task(processor.id, local.key),
+        _ => Sleeper::thread(thread::waker()),
     })
 }
 

@@ -21,10 +21,9 @@
 //! and the first one's leaving (it nudges the next if the lock is free).
 
 use std::fmt::{self, Display};
-use std::task::Waker;
 
 use crate::base::clock::Deadline;
-use crate::scheduler::park::{self, Describe, Holder, Wait};
+use crate::scheduler::park::{self, Describe, Holder, Sleeper, Wait};
 
 use super::kind::Kind;
 use super::latch::{Latch, Latched};
@@ -131,7 +130,7 @@ impl RawMutex {
 }
 
 #[inline]
-fn wake(waker: Option<Waker>) {
+fn wake(waker: Option<Sleeper>) {
     if let Some(waker) = waker {
         waker.wake();
     }
@@ -139,7 +138,7 @@ fn wake(waker: Option<Waker>) {
 
 impl State {
     /// The lock is left while somebody waits; returns the waker to wake.
-    fn pass_on(&mut self) -> Option<Waker> {
+    fn pass_on(&mut self) -> Option<Sleeper> {
         if self.is_promised {
             // It stays locked: the one called has it now.
             self.is_promised = false;
@@ -150,7 +149,7 @@ impl State {
     }
 
     /// Sends the first waiter to look, unless it is on its way already.
-    fn nudge(&mut self) -> Option<Waker> {
+    fn nudge(&mut self) -> Option<Sleeper> {
         if self.is_nudged || self.line.is_empty() {
             return None;
         }
@@ -159,7 +158,7 @@ impl State {
     }
 
     /// A waiter gives up; returns whether it had been handed the lock, and the waker to wake.
-    fn leave(&mut self, ticket: &Ticket) -> (bool, Option<Waker>) {
+    fn leave(&mut self, ticket: &Ticket) -> (bool, Option<Sleeper>) {
         let left = self.line.leave(ticket);
         if left.is_called {
             return (true, None);
