@@ -11,7 +11,7 @@ use super::local::Local;
 use super::wait::Unwinding;
 use super::{current, thread};
 
-pub(crate) use super::wait::{Describe, Holder, Wait, Wake};
+pub(crate) use super::wait::{Count, Describe, Holder, Wait, Wake};
 pub(crate) use super::wake::Sleeper;
 
 /// Waits until the waker of [`current_waker`] is used or the deadline passes.
