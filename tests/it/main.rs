@@ -20,6 +20,8 @@ mod mix;
 #[cfg(feature = "runtime")]
 mod net;
 #[cfg(feature = "runtime")]
+mod ported;
+#[cfg(feature = "runtime")]
 mod runtime;
 #[cfg(feature = "runtime")]
 mod scope;
