@@ -7,7 +7,7 @@
 //!
 //! A called seat owns nothing. Its waiter looks again, and joins again if it must.
 
-use std::task::Waker;
+use crate::scheduler::park::Sleeper;
 
 use crate::scheduler::park::Wait;
 use crate::sync::wait_list::{self, Queue, Ticket, WaitList, Wakers};
@@ -84,7 +84,7 @@ impl Crowd {
         false
     }
 
-    fn call_first(&mut self, number: u64) -> Option<Waker> {
+    fn call_first(&mut self, number: u64) -> Option<Sleeper> {
         match self.0.first() {
             Some(&mut seen) if seen < number => self.0.call_first(),
             _ => None,
