@@ -314,29 +314,25 @@ fn after_a_send_something_is_there() {
 // `recv_in_send`: the value of a send that waits may be the sender's other end; also `channel_through_channel`.
 #[test]
 fn channels_travel_through_channels() {
-    type Link = (Sender<u32>, Receiver<Box<dyn std::any::Any + Send>>);
-    green(|| {
-        let (sender, receiver) = rendezvous::<Box<dyn std::any::Any + Send>>();
-        let task = spawn(move || {
-            let mut sender = sender;
+    type Parcel = Box<dyn std::any::Any + Send>;
+    for capacity in [0, 1, 100] {
+        green(move || {
+            let (mut sender, mut receiver) = bounded::<Parcel>(capacity);
+            let task = spawn(move || {
+                for _ in 0..1000 {
+                    let (next, receiver) = bounded::<Parcel>(capacity);
+                    sender.send(Box::new(receiver)).unwrap();
+                    sender = next;
+                }
+            });
             for _ in 0..1000 {
-                let (next, receiver) = rendezvous();
-                let (check, _keep) = bounded(1);
-                check.send(1).unwrap();
-                let link: Link = (check, receiver);
-                sender.send(Box::new(link)).unwrap();
-                sender = next;
+                let parcel = receiver.recv().unwrap();
+                receiver = *parcel.downcast::<Receiver<Parcel>>().unwrap();
             }
+            assert!(receiver.recv().is_err());
+            task.join().unwrap();
         });
-        let mut receiver = receiver;
-        for _ in 0..1000 {
-            let link = receiver.recv().unwrap().downcast::<Link>().unwrap();
-            assert_eq!(link.0.len(), 1);
-            receiver = link.1;
-        }
-        task.join().unwrap();
-        assert!(receiver.recv().is_err());
-    });
+    }
 }
 
 // `panic_on_drop`: a destructor that panics takes the others' ends with it, but not the channel.
