@@ -24,6 +24,9 @@ mod locals;
 mod mix;
 #[cfg(feature = "runtime")]
 mod net;
+#[cfg(feature = "runtime")]
+mod ported;
+#[cfg(feature = "runtime")]
 #[cfg(feature = "process")]
 mod process;
 #[cfg(feature = "runtime")]
