@@ -1,13 +1,16 @@
 //! Tasks as their users hold them: spawned, joined, cancelled, scoped.
 
 mod cancel;
+mod group;
 mod join;
+mod places;
 mod scope;
 mod spawn;
 mod this;
 mod token;
 
 pub use cancel::{checkpoint, is_cancelled, no_park, shield};
+pub use group::{Failure, GroupError, GroupHandle, GroupTaskError, TaskGroup, TrySpawnError};
 pub use join::{JoinError, JoinHandle, Panic};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use spawn::{Builder, spawn, spawn_after, spawn_local};
