@@ -41,6 +41,7 @@
 //! | [`time`] | sleeping, time-outs, the clock that a runtime goes by |
 //! | [`sync`] | locks, semaphores, events: between tasks, OS threads, and both |
 //! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous |
+//! | [`pool`] | bounded work: at most so many tasks at a time, maps over them |
 //! | [`net`] | TCP with std's names |
 //! | [`io`] | waiting for any other descriptor |
 //! | [`unblock`] | work that blocks a thread, done on a thread of its own |
@@ -128,6 +129,7 @@
 [`sync::Mutex`]: #features
 [`channel`]: #features
 [`net`]: #features
+[`pool`]: #features
 [`io`]: #features
 [`unblock`]: #features
 [`spawn`]: #features
@@ -164,6 +166,8 @@ pub(crate) mod driver;
 pub mod io;
 #[cfg(feature = "runtime")]
 pub mod net;
+#[cfg(feature = "runtime")]
+pub mod pool;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 #[cfg(feature = "runtime")]

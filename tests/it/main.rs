@@ -22,6 +22,8 @@ mod mix;
 #[cfg(feature = "runtime")]
 mod net;
 #[cfg(feature = "runtime")]
+mod pool;
+#[cfg(feature = "runtime")]
 mod runtime;
 #[cfg(feature = "runtime")]
 mod scope;
