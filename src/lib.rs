@@ -44,6 +44,7 @@
 //! | [`pool`] | bounded work: at most so many tasks at a time, maps over them |
 //! | [`net`] | TCP with std's names |
 //! | [`io`] | waiting for any other descriptor |
+//! | [`signal`] | signals of the system, waited for |
 //! | [`unblock`] | work that blocks a thread, done on a thread of its own |
 //!
 //! The calls that std has in `std::thread` stand here at the top: [`spawn`], [`sleep`], [`park`],
@@ -131,6 +132,7 @@
 [`net`]: #features
 [`pool`]: #features
 [`io`]: #features
+[`signal`]: #features
 [`unblock`]: #features
 [`spawn`]: #features
 [`sleep`]: #features
@@ -164,14 +166,20 @@ pub mod channel;
 pub(crate) mod driver;
 #[cfg(feature = "runtime")]
 pub mod io;
+#[cfg(feature = "process")]
+pub mod ipc;
 #[cfg(feature = "runtime")]
 pub mod net;
+#[cfg(feature = "process")]
+pub mod process;
 #[cfg(feature = "runtime")]
 pub mod pool;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 #[cfg(feature = "runtime")]
 pub(crate) mod scheduler;
+#[cfg(feature = "runtime")]
+pub mod signal;
 #[cfg(feature = "runtime")]
 pub mod sync;
 #[cfg(feature = "runtime")]

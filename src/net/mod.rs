@@ -16,10 +16,11 @@
 //! all of its connection's work.
 
 mod addr;
-mod line;
 mod listener;
 mod split;
 mod stream;
+
+use crate::io::line;
 
 pub use addr::ToSocketAddrs;
 pub use listener::{Incoming, TcpListener};

@@ -10,7 +10,7 @@ use crate::coroutine::unwinding;
 use crate::driver::timers::TimerKey;
 use crate::sys::unwind;
 
-use super::cancel::{Scopes, Target, Unwind};
+use super::cancel::{Flag, Scopes, Target, Unwind};
 use super::processor::Processor;
 use super::report::{Order, Row};
 use super::slots::Slots;
@@ -35,6 +35,8 @@ const IO_BUDGET: u32 = 64;
 pub(crate) struct Local {
     pub(crate) task: TaskRef,
     yielder: BaseYielder,
+    /// Its slot in the worker's table.
+    pub(super) key: u32,
     /// One bit for each reason why a wait must look closer: none set is the common case, and one load.
     alerts: Cell<u32>,
     io_budget: Cell<u32>,
@@ -77,6 +79,7 @@ impl Local {
     #[inline]
     pub(crate) fn new(task: TaskRef, yielder: BaseYielder) -> Self {
         Local {
+            key: task.key(),
             task,
             yielder,
             alerts: Cell::new(0),
@@ -112,7 +115,7 @@ impl Local {
     ) -> Wake {
         self.check_may_park(wait.reason);
         self.deliver(processor, place);
-        if !self.task.try_park() {
+        if !processor.phases.try_park(self.key) {
             return Wake::Woken;
         }
         let scope_deadline = self.nearest_deadline(processor);
@@ -125,7 +128,7 @@ impl Local {
             // wake whoever has this task's key next.
             let armed = Armed {
                 processor,
-                timer: processor.arm(deadline, self.task.key()),
+                timer: processor.arm(deadline, self.key),
             };
             self.suspend_parked(processor, wait, place);
             armed.disarm()
@@ -157,7 +160,7 @@ impl Local {
     ) {
         let since = processor.tick();
         self.suspend(processor, PARK);
-        self.task.enter_if_ready();
+        processor.phases.enter_if_ready(self.key);
         if self.has(ORDERED) {
             self.obey_all(processor, wait, place, since);
         }
@@ -178,7 +181,7 @@ impl Local {
                 break;
             }
             self.suspend(processor, PARK);
-            self.task.enter_if_ready();
+            processor.phases.enter_if_ready(self.key);
         }
         self.set(DESCRIBED, false);
         if !wait.is_firm {
@@ -216,12 +219,12 @@ impl Local {
             Order::Deadlock(report) if wait.is_firm => {
                 self.task.set_told(true);
                 self.report.set(Some(report));
-                self.task.enter();
+                processor.phases.enter(self.key);
                 return true;
             }
             Order::Deadlock(report) => {
                 self.set(DESCRIBED, false);
-                self.task.enter();
+                processor.phases.enter(self.key);
                 panic!("{report}");
             }
         }
@@ -308,13 +311,21 @@ impl Local {
             .due(is_cancelled, || processor.clock.now())
     }
 
-    /// Whether the task was cancelled and could be told of it here, by whatever means.
+    /// Whether the task, or a scope that it stands in, was cancelled and it could be told of it here, by
+    /// whatever means.
     pub(crate) fn is_cancelled(&self) -> bool {
+        let is_cancelled = self.task.fate().is_cancelled();
         // At the time 0 no scope's deadline is due.
-        self.task.fate().is_cancelled() && self.scopes.borrow().due(true, || 0).is_some()
+        (is_cancelled || self.has(SCOPES)) && self.scopes.borrow().due(is_cancelled, || 0).is_some()
     }
 
-    fn throw(&self, processor: &Processor, target: Target, place: &'static Location<'static>) -> ! {
+    /// Unwinds to the target; only where the task does not unwind already.
+    pub(crate) fn throw(
+        &self,
+        processor: &Processor,
+        target: Target,
+        place: &'static Location<'static>,
+    ) -> ! {
         let throws = self.throws.get() + 1;
         self.throws.set(throws);
         if throws > MAX_THROWS {
@@ -349,7 +360,7 @@ impl Local {
         let _stuck = Stuck(processor, &self.task);
         let wait = Wait::new("cancel.swallowed");
         loop {
-            if self.task.try_park() {
+            if processor.phases.try_park(self.key) {
                 self.suspend_parked(processor, &wait, place);
             }
         }
@@ -506,9 +517,13 @@ impl Local {
         self.set(NO_PARK, self.no_park.get() > 0);
     }
 
-    pub(crate) fn push_deadline(&self, at: Deadline) -> u64 {
+    pub(crate) fn push_scope(&self, at: Deadline, flag: Option<Arc<Flag>>) -> u64 {
         self.set(SCOPES, true);
-        self.scopes.borrow_mut().push_deadline(at)
+        self.scopes.borrow_mut().push(at, flag)
+    }
+
+    pub(crate) fn set_deadline(&self, scope: u64, at: Deadline) {
+        self.scopes.borrow_mut().set_deadline(scope, at);
     }
 
     pub(crate) fn push_shield(&self) {

@@ -14,6 +14,9 @@ mod channel;
 #[cfg(feature = "runtime")]
 mod deadlock;
 #[cfg(feature = "runtime")]
+#[cfg(feature = "process")]
+mod ipc;
+#[cfg(feature = "runtime")]
 mod join;
 #[cfg(feature = "runtime")]
 mod locals;
@@ -24,9 +27,13 @@ mod net;
 #[cfg(feature = "runtime")]
 mod pool;
 #[cfg(feature = "runtime")]
+#[cfg(feature = "process")]
+mod process;
 mod runtime;
 #[cfg(feature = "runtime")]
 mod scope;
+#[cfg(feature = "runtime")]
+mod signal;
 #[cfg(feature = "runtime")]
 mod spawn;
 #[cfg(feature = "runtime")]
@@ -35,6 +42,8 @@ mod stress;
 mod sync;
 #[cfg(feature = "runtime")]
 mod time;
+#[cfg(feature = "runtime")]
+mod token;
 #[cfg(feature = "runtime")]
 mod util;
 #[cfg(feature = "runtime")]
