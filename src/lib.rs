@@ -40,6 +40,7 @@
 //! | [`task`] | tasks: spawned, joined, cancelled, scoped, parked |
 //! | [`time`] | sleeping, time-outs, the clock that a runtime goes by |
 //! | [`sync`] | locks, semaphores, events: between tasks, OS threads, and both |
+//! | [`thread`] | std's names for threads, on tasks: for programs that are ported |
 //! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous |
 //! | [`pool`] | bounded work: at most so many tasks at a time, maps over them |
 //! | [`net`] | TCP with std's names |
@@ -131,6 +132,7 @@
 [`channel`]: #features
 [`net`]: #features
 [`pool`]: #features
+[`thread`]: #features
 [`io`]: #features
 [`signal`]: #features
 [`unblock`]: #features
@@ -170,10 +172,10 @@ pub mod io;
 pub mod ipc;
 #[cfg(feature = "runtime")]
 pub mod net;
-#[cfg(feature = "process")]
-pub mod process;
 #[cfg(feature = "runtime")]
 pub mod pool;
+#[cfg(feature = "process")]
+pub mod process;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 #[cfg(feature = "runtime")]
@@ -184,6 +186,8 @@ pub mod signal;
 pub mod sync;
 #[cfg(feature = "runtime")]
 pub mod task;
+#[cfg(feature = "runtime")]
+pub mod thread;
 #[cfg(feature = "runtime")]
 pub mod time;
 

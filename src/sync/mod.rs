@@ -15,6 +15,7 @@ mod condvar;
 mod event;
 mod kind;
 pub(crate) mod latch;
+pub mod mpsc;
 mod mutex;
 mod owner;
 mod poison;

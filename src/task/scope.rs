@@ -27,16 +27,27 @@ use super::join::JoinError;
 use super::locals::heir;
 use super::this::Task;
 
+/// A [`Scope`] with this crate's handles.
+#[derive(Debug)]
+pub enum Tasks {}
+
+/// A [`Scope`] with std's handles, see [`crate::thread::scope`].
+#[derive(Debug)]
+pub enum Threads {}
+
 /// A scope in which tasks may borrow: see [`scope`].
-pub struct Scope<'scope, 'env: 'scope> {
+///
+/// `Face` decides which handles its `spawn` gives; nobody needs to name it.
+pub struct Scope<'scope, 'env: 'scope, Face = Tasks> {
     state: Arc<State>,
     runtime: Arc<Shared>,
     /// Invariant, as in std: neither lifetime may be shortened behind the scope's back.
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
+    face: PhantomData<fn() -> Face>,
 }
 
-impl fmt::Debug for Scope<'_, '_> {
+impl<Face> fmt::Debug for Scope<'_, '_, Face> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scope")
             .field("children", &self.state.lock().children.len())
@@ -188,6 +199,15 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
+    scope_as(f)
+}
+
+/// [`scope`], whatever the face.
+#[track_caller]
+pub(crate) fn scope_as<'env, Face, F, T>(f: F) -> T
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env, Face>) -> T,
+{
     let here = current::with_processor(|processor| processor.map(|here| here.shared.clone()));
     let runtime = match here {
         Some(runtime) => runtime,
@@ -198,6 +218,7 @@ where
         runtime,
         scope: PhantomData,
         env: PhantomData,
+        face: PhantomData,
     };
     // Said before there are children: the wait for them must not be what panics.
     current::with_local(|local| local.map(|local| local.check_may_park("task.scope")));
@@ -281,6 +302,22 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        self.launch(builder, f)
+    }
+}
+
+impl<'scope, Face> Scope<'scope, '_, Face> {
+    /// [`Scope::try_spawn`], whatever the face.
+    #[track_caller]
+    pub(crate) fn launch<F, T>(
+        &'scope self,
+        builder: super::spawn::Builder,
+        f: F,
+    ) -> std::io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
         let spec: Spec = builder.spec(&self.runtime, Location::caller())?;
         // Runs the user's code, so before the child is counted.
         let f = heir(f);
@@ -328,7 +365,7 @@ struct Told {
     report: Option<Arc<str>>,
 }
 
-impl Scope<'_, '_> {
+impl<Face> Scope<'_, '_, Face> {
     /// Waits until no child is left; passes a cancellation on to them instead of unwinding. So it does
     /// with a deadlock. What has come of both is returned.
     #[track_caller]

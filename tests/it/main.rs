@@ -14,6 +14,8 @@ mod channel;
 #[cfg(feature = "runtime")]
 mod deadlock;
 #[cfg(feature = "runtime")]
+mod faces;
+#[cfg(feature = "runtime")]
 #[cfg(feature = "process")]
 mod ipc;
 #[cfg(feature = "runtime")]
