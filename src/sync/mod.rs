@@ -17,6 +17,7 @@ mod event;
 mod kind;
 pub(crate) mod latch;
 mod lazy_lock;
+pub mod mpsc;
 mod mutex;
 mod notify;
 mod once;
@@ -36,7 +37,6 @@ pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, W
 pub use barrier::{Barrier, BarrierWaitResult, BrokenBarrier};
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use event::{Event, EventArm};
-pub use event::Event;
 pub use lazy_lock::LazyLock;
 pub use mutex::{LockTimeoutError, Mutex, MutexGuard};
 pub use notify::Notify;
