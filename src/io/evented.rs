@@ -166,23 +166,21 @@ impl<S: AsFd> Evented<S> {
     }
 
     #[track_caller]
-    fn wait_for(&self, direction: Direction, limit: Limit) -> io::Result<()> {
+    pub(crate) fn wait_for(&self, direction: Direction, limit: Limit) -> io::Result<()> {
         let (interest, reason) = match direction {
             Direction::Read => (Interest::Read, "io.wait_readable"),
             Direction::Write => (Interest::Write, "io.wait_writable"),
         };
-        let look = |source: &S| match poll_fd(source.as_fd(), interest, Some(Duration::ZERO))? {
+        let look = |source: &S| match poll_fd(source.as_fd(), interest, None, Some(Duration::ZERO))?
+        {
             true => Ok(()),
             false => Err(io::ErrorKind::WouldBlock.into()),
         };
         self.operate(aim(direction, reason, limit), look, |()| false)
     }
 
-    /// Ends all use: tasks that wait here are woken, and they and all later operations get
+    /// Ends all use: tasks and plain threads that wait here are woken, and they and all later operations get
     /// `ErrorKind::NotConnected`. The descriptor itself is closed when this is dropped.
-    ///
-    /// Plain threads that wait here are not woken: close the far end, or use a socket of
-    /// [`net`](crate::net), which shuts down its connection as well.
     pub fn close(&self) {
         self.watch.close();
     }

@@ -1,5 +1,6 @@
 //! Waiting for descriptors: any of them, by [`Evented`].
 
+mod bell;
 mod evented;
 mod watch;
 

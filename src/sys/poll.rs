@@ -23,6 +23,7 @@ pub(crate) enum Interest {
 }
 
 /// Blocks the calling thread until `fd` is ready (`true`) or `timeout` has passed (`false`).
+/// With a `bell`, that something can be read from it ends the wait as well (`true`).
 ///
 /// An error or a hang-up is readiness: the system call that follows tells which. Signals do not
 /// end the wait.
@@ -32,6 +33,7 @@ pub(crate) enum Interest {
 pub(crate) fn poll_fd(
     fd: BorrowedFd<'_>,
     interest: Interest,
+    bell: Option<BorrowedFd<'_>>,
     timeout: Option<Duration>,
 ) -> io::Result<bool> {
     // A deadline beyond what `Instant` can hold is none.
@@ -42,8 +44,13 @@ pub(crate) fn poll_fd(
     };
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
-        match poll(&mut fds, left.map(timespec).as_ref()) {
+        let ring = bell.map_or(PollFlags::empty(), |_| PollFlags::IN);
+        let mut fds = [
+            PollFd::from_borrowed_fd(fd, flags),
+            PollFd::from_borrowed_fd(bell.unwrap_or(fd), ring),
+        ];
+        let fds = &mut fds[..1 + usize::from(bell.is_some())];
+        match poll(fds, left.map(timespec).as_ref()) {
             Ok(0) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
                 return Ok(false);
             }
@@ -165,16 +172,16 @@ mod tests {
         let (mut near, mut far) = UnixStream::pair().unwrap();
         let start = Instant::now();
         let wait = Some(Duration::from_millis(20));
-        assert!(!poll_fd(near.as_fd(), Interest::Read, wait).unwrap());
+        assert!(!poll_fd(near.as_fd(), Interest::Read, None, wait).unwrap());
         assert!(start.elapsed() >= Duration::from_millis(20));
-        assert!(!poll_fd(near.as_fd(), Interest::Read, Some(Duration::ZERO)).unwrap());
-        assert!(poll_fd(near.as_fd(), Interest::Write, None).unwrap());
+        assert!(!poll_fd(near.as_fd(), Interest::Read, None, Some(Duration::ZERO)).unwrap());
+        assert!(poll_fd(near.as_fd(), Interest::Write, None, None).unwrap());
         far.write_all(b"x").unwrap();
-        assert!(poll_fd(near.as_fd(), Interest::Read, Some(Duration::MAX)).unwrap());
+        assert!(poll_fd(near.as_fd(), Interest::Read, None, Some(Duration::MAX)).unwrap());
         near.read_exact(&mut [0]).unwrap();
         drop(far);
         assert!(
-            poll_fd(near.as_fd(), Interest::Read, None).unwrap(),
+            poll_fd(near.as_fd(), Interest::Read, None, None).unwrap(),
             "the end is readiness"
         );
     }
@@ -183,14 +190,30 @@ mod tests {
     #[test]
     fn an_alarm_becomes_readable_in_time() {
         let alarm = Alarm::new().unwrap().unwrap();
-        assert!(!poll_fd(alarm.as_fd(), Interest::Read, Some(Duration::ZERO)).unwrap());
+        assert!(!poll_fd(alarm.as_fd(), Interest::Read, None, Some(Duration::ZERO)).unwrap());
         let start = Instant::now();
         alarm.set(Duration::from_micros(300)).unwrap();
-        assert!(poll_fd(alarm.as_fd(), Interest::Read, Some(Duration::from_secs(9))).unwrap());
+        assert!(
+            poll_fd(
+                alarm.as_fd(),
+                Interest::Read,
+                None,
+                Some(Duration::from_secs(9))
+            )
+            .unwrap()
+        );
         assert!(start.elapsed() >= Duration::from_micros(300));
         alarm.set(Duration::MAX).unwrap();
-        assert!(!poll_fd(alarm.as_fd(), Interest::Read, Some(Duration::ZERO)).unwrap());
+        assert!(!poll_fd(alarm.as_fd(), Interest::Read, None, Some(Duration::ZERO)).unwrap());
         alarm.set(Duration::ZERO).unwrap();
-        assert!(poll_fd(alarm.as_fd(), Interest::Read, Some(Duration::from_secs(9))).unwrap());
+        assert!(
+            poll_fd(
+                alarm.as_fd(),
+                Interest::Read,
+                None,
+                Some(Duration::from_secs(9))
+            )
+            .unwrap()
+        );
     }
 }
