@@ -43,6 +43,7 @@
 //! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous |
 //! | [`net`] | TCP with std's names |
 //! | [`io`] | waiting for any other descriptor |
+//! | [`signal`] | signals of the system, waited for |
 //! | [`unblock`] | work that blocks a thread, done on a thread of its own |
 //!
 //! The calls that std has in `std::thread` stand here at the top: [`spawn`], [`sleep`], [`park`],
@@ -129,6 +130,7 @@
 [`channel`]: #features
 [`net`]: #features
 [`io`]: #features
+[`signal`]: #features
 [`unblock`]: #features
 [`spawn`]: #features
 [`sleep`]: #features
@@ -162,12 +164,18 @@ pub mod channel;
 pub(crate) mod driver;
 #[cfg(feature = "runtime")]
 pub mod io;
+#[cfg(feature = "process")]
+pub mod ipc;
 #[cfg(feature = "runtime")]
 pub mod net;
+#[cfg(feature = "process")]
+pub mod process;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 #[cfg(feature = "runtime")]
 pub(crate) mod scheduler;
+#[cfg(feature = "runtime")]
+pub mod signal;
 #[cfg(feature = "runtime")]
 pub mod sync;
 #[cfg(feature = "runtime")]

@@ -171,8 +171,7 @@ impl<S: AsFd> Evented<S> {
             Direction::Read => (Interest::Read, "io.wait_readable"),
             Direction::Write => (Interest::Write, "io.wait_writable"),
         };
-        let look = |source: &S| match poll_fd(source.as_fd(), interest, None, Some(Duration::ZERO))?
-        {
+        let look = |source: &S| match poll_fd(source.as_fd(), interest, Some(Duration::ZERO))? {
             true => Ok(()),
             false => Err(io::ErrorKind::WouldBlock.into()),
         };

@@ -2,6 +2,7 @@
 
 mod bell;
 mod evented;
+pub(crate) mod line;
 mod watch;
 
 pub use evented::Evented;

@@ -31,7 +31,7 @@ use crate::base::error::{Cancelled, TimedOut};
 use crate::driver::registration::{Arm, Direction, Registration, Standing, Tick};
 use crate::scheduler::current;
 use crate::scheduler::park::{self, Describe, Wait, Wake};
-use crate::sys::poll::{Interest, poll_fd};
+use crate::sys::poll::{Interest, poll_fd_or_bell};
 
 use super::bell::{self, Bell};
 
@@ -326,7 +326,7 @@ impl Watch {
         }
         let bell = rare.hang();
         drop(rare);
-        let waited = poll_fd(
+        let waited = poll_fd_or_bell(
             fd,
             interest,
             bell.as_deref().map(Bell::as_fd),

@@ -7,11 +7,11 @@ use std::os::fd::AsRawFd;
 
 use socket2::{Domain, Type};
 
+use crate::io::line::Line;
 use crate::sys::socket;
 
 use super::addr::{ToSocketAddrs, first_that_works};
 use super::face::{listener_face, socket_face};
-use super::line::Line;
 use super::socket::Socket;
 use super::stream::TcpStream;
 

@@ -18,7 +18,6 @@
 
 mod addr;
 mod face;
-mod line;
 mod listener;
 mod listening;
 mod retry;

@@ -23,7 +23,6 @@ pub(crate) enum Interest {
 }
 
 /// Blocks the calling thread until `fd` is ready (`true`) or `timeout` has passed (`false`).
-/// With a `bell`, that something can be read from it ends the wait as well (`true`).
 ///
 /// An error or a hang-up is readiness: the system call that follows tells which. Signals do not
 /// end the wait.
@@ -31,6 +30,18 @@ pub(crate) enum Interest {
 /// # Errors
 /// What poll(2) returns; `InvalidInput` if the descriptor is not open.
 pub(crate) fn poll_fd(
+    fd: BorrowedFd<'_>,
+    interest: Interest,
+    timeout: Option<Duration>,
+) -> io::Result<bool> {
+    poll_fd_or_bell(fd, interest, None, timeout)
+}
+
+/// As [`poll_fd`]; that something can be read from the `bell` ends the wait as well (`true`).
+///
+/// # Errors
+/// As there.
+pub(crate) fn poll_fd_or_bell(
     fd: BorrowedFd<'_>,
     interest: Interest,
     bell: Option<BorrowedFd<'_>>,
@@ -172,16 +183,16 @@ mod tests {
         let (mut near, mut far) = UnixStream::pair().unwrap();
         let start = Instant::now();
         let wait = Some(Duration::from_millis(20));
-        assert!(!poll_fd(near.as_fd(), Interest::Read, None, wait).unwrap());
+        assert!(!poll_fd(near.as_fd(), Interest::Read, wait).unwrap());
         assert!(start.elapsed() >= Duration::from_millis(20));
-        assert!(!poll_fd(near.as_fd(), Interest::Read, None, Some(Duration::ZERO)).unwrap());
-        assert!(poll_fd(near.as_fd(), Interest::Write, None, None).unwrap());
+        assert!(!poll_fd(near.as_fd(), Interest::Read, Some(Duration::ZERO)).unwrap());
+        assert!(poll_fd(near.as_fd(), Interest::Write, None).unwrap());
         far.write_all(b"x").unwrap();
-        assert!(poll_fd(near.as_fd(), Interest::Read, None, Some(Duration::MAX)).unwrap());
+        assert!(poll_fd(near.as_fd(), Interest::Read, Some(Duration::MAX)).unwrap());
         near.read_exact(&mut [0]).unwrap();
         drop(far);
         assert!(
-            poll_fd(near.as_fd(), Interest::Read, None, None).unwrap(),
+            poll_fd(near.as_fd(), Interest::Read, None).unwrap(),
             "the end is readiness"
         );
     }
@@ -190,30 +201,14 @@ mod tests {
     #[test]
     fn an_alarm_becomes_readable_in_time() {
         let alarm = Alarm::new().unwrap().unwrap();
-        assert!(!poll_fd(alarm.as_fd(), Interest::Read, None, Some(Duration::ZERO)).unwrap());
+        assert!(!poll_fd(alarm.as_fd(), Interest::Read, Some(Duration::ZERO)).unwrap());
         let start = Instant::now();
         alarm.set(Duration::from_micros(300)).unwrap();
-        assert!(
-            poll_fd(
-                alarm.as_fd(),
-                Interest::Read,
-                None,
-                Some(Duration::from_secs(9))
-            )
-            .unwrap()
-        );
+        assert!(poll_fd(alarm.as_fd(), Interest::Read, Some(Duration::from_secs(9))).unwrap());
         assert!(start.elapsed() >= Duration::from_micros(300));
         alarm.set(Duration::MAX).unwrap();
-        assert!(!poll_fd(alarm.as_fd(), Interest::Read, None, Some(Duration::ZERO)).unwrap());
+        assert!(!poll_fd(alarm.as_fd(), Interest::Read, Some(Duration::ZERO)).unwrap());
         alarm.set(Duration::ZERO).unwrap();
-        assert!(
-            poll_fd(
-                alarm.as_fd(),
-                Interest::Read,
-                None,
-                Some(Duration::from_secs(9))
-            )
-            .unwrap()
-        );
+        assert!(poll_fd(alarm.as_fd(), Interest::Read, Some(Duration::from_secs(9))).unwrap());
     }
 }

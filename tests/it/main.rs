@@ -14,15 +14,23 @@ mod channel;
 #[cfg(feature = "runtime")]
 mod deadlock;
 #[cfg(feature = "runtime")]
+#[cfg(feature = "process")]
+mod ipc;
+#[cfg(feature = "runtime")]
 mod join;
+#[cfg(feature = "runtime")]
+mod locals;
 #[cfg(feature = "runtime")]
 mod mix;
 #[cfg(feature = "runtime")]
 mod net;
-#[cfg(feature = "runtime")]
+#[cfg(feature = "process")]
+mod process;
 mod runtime;
 #[cfg(feature = "runtime")]
 mod scope;
+#[cfg(feature = "runtime")]
+mod signal;
 #[cfg(feature = "runtime")]
 mod spawn;
 #[cfg(feature = "runtime")]
@@ -31,6 +39,8 @@ mod stress;
 mod sync;
 #[cfg(feature = "runtime")]
 mod time;
+#[cfg(feature = "runtime")]
+mod token;
 #[cfg(feature = "runtime")]
 mod util;
 #[cfg(feature = "runtime")]

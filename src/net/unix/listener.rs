@@ -6,8 +6,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::{self, SocketAddr};
 use std::path::Path;
 
+use crate::io::line::Line;
 use crate::net::face::{listener_face, socket_face};
-use crate::net::line::Line;
 use crate::net::socket::Socket;
 use crate::sys::socket;
 

@@ -1,4 +1,4 @@
-//! A line of waiters for one listener: first come, first served, and nobody's turn is lost.
+//! A line of waiters for one descriptor: first come, first served, and nobody's turn is lost.
 
 use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
@@ -6,12 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use crate::base::error::TimedOut;
-use crate::io::{Descriptor, Limit};
 use crate::scheduler::park::{self, Wait, Wake};
+
+use super::watch::{Descriptor, Limit};
 
 /// Admits one at a time.
 #[derive(Debug, Default)]
-pub(super) struct Line(Mutex<Inner>);
+pub(crate) struct Line(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -40,7 +41,7 @@ impl Line {
 
     /// Waits for the turn. What is left of `limit` comes with it.
     #[track_caller]
-    pub(super) fn enter(
+    pub(crate) fn enter(
         &self,
         reason: &'static str,
         fd: BorrowedFd<'_>,
@@ -75,7 +76,7 @@ impl Line {
 }
 
 /// A place in line, or the turn itself.
-pub(super) struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     line: &'a Line,
     ticket: u64,
 }
