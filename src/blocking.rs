@@ -77,9 +77,14 @@ where
 }
 
 /// Something that runs outside of the workers and may wake tasks, until this is dropped.
-struct Outside(Handle);
+pub(crate) struct Outside(Handle);
 
 impl Outside {
+    /// For the runtime of this thread, if it is a worker of one.
+    pub(crate) fn here() -> Option<Self> {
+        Handle::current().map(Outside::begin)
+    }
+
     fn begin(here: Handle) -> Self {
         here.shared().outside_began();
         Outside(here)

@@ -6,4 +6,4 @@ mod watch;
 
 pub use evented::Evented;
 pub(crate) use evented::aim;
-pub(crate) use watch::{Limit, closed_by_another};
+pub(crate) use watch::{Limit, Several, closed_by_another};

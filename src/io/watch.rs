@@ -18,6 +18,8 @@
 //! Nothing between the system call and the return can unwind, so a cancelled operation has taken no
 //! bytes. That is why the budget of operations is spent before the call.
 
+mod several;
+
 use std::io;
 use std::ops::Deref;
 use std::os::fd::BorrowedFd;
@@ -32,6 +34,8 @@ use crate::driver::registration::{Arm, Direction, Registration, Standing, Tick};
 use crate::scheduler::current;
 use crate::scheduler::park::{self, Describe, Wait, Wake};
 use crate::sys::poll::{Interest, poll_fd};
+
+pub(crate) use several::Several;
 
 /// How long an operation may wait. The clock is read only when it does wait.
 #[derive(Clone, Copy, Debug)]

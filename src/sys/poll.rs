@@ -34,22 +34,38 @@ pub(crate) fn poll_fd(
     interest: Interest,
     timeout: Option<Duration>,
 ) -> io::Result<bool> {
+    poll_any(&[(fd, interest)], timeout)
+}
+
+/// As [`poll_fd`], until one of several is ready.
+///
+/// # Errors
+/// As there.
+pub(crate) fn poll_any(
+    fds: &[(BorrowedFd<'_>, Interest)],
+    timeout: Option<Duration>,
+) -> io::Result<bool> {
     // A deadline beyond what `Instant` can hold is none.
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let flags = match interest {
-        Interest::Read => PollFlags::IN,
-        Interest::Write => PollFlags::OUT,
-    };
+    let mut fds: Vec<PollFd<'_>> = fds
+        .iter()
+        .map(|(fd, interest)| {
+            let flags = match interest {
+                Interest::Read => PollFlags::IN,
+                Interest::Write => PollFlags::OUT,
+            };
+            PollFd::from_borrowed_fd(*fd, flags)
+        })
+        .collect();
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
         match poll(&mut fds, left.map(timespec).as_ref()) {
             Ok(0) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
                 return Ok(false);
             }
             // Woken early, or the timeout was too long for the kernel: wait for the rest.
             Ok(0) | Err(Errno::INTR) => {}
-            Ok(_) if fds[0].revents().contains(PollFlags::NVAL) => {
+            Ok(_) if fds.iter().any(|fd| fd.revents().contains(PollFlags::NVAL)) => {
                 return Err(io::Error::from(io::ErrorKind::InvalidInput));
             }
             Ok(_) => return Ok(true),
