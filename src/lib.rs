@@ -166,6 +166,8 @@ pub mod channel;
 pub(crate) mod driver;
 #[cfg(feature = "runtime")]
 pub mod io;
+#[cfg(feature = "process")]
+pub mod ipc;
 #[cfg(feature = "runtime")]
 pub mod net;
 #[cfg(feature = "runtime")]

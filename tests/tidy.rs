@@ -59,7 +59,12 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "sys/fault.rs",
         "signal actions, the alternate stack, the handler's arguments",
     ),
+    (
+        "sys/child.rs",
+        "what a process does before its main: environment, signals, constructors",
+    ),
     ("sys/cpu.rs", "the prefetch instruction"),
+    ("sys/image.rs", "the loader's record of the program"),
     (
         "sys/unwind.rs",
         "walks frames by the unwinder and reads the compiler's tables of them",
@@ -129,6 +134,19 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "a cell of its own lock, for the other locks to stand on",
     ),
     ("sync/mutex.rs", "a cell and its guard"),
+    (
+        "process/entry.rs",
+        "an entry in the table of functions that are called before main",
+    ),
+    (
+        "process/function.rs",
+        "functions of this build found by their distances",
+    ),
+    (
+        "sync/rlock.rs",
+        "shares what need not be Sync, with one thread at a time",
+    ),
+    ("sync/rwlock.rs", "a cell and its guards"),
 ];
 
 /// What the wings above task and io may name of the scheduler.

@@ -22,10 +22,9 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
-use std::task::Waker;
 
 use crate::base::clock::Deadline;
-use crate::scheduler::park::{Describe, Wait};
+use crate::scheduler::park::{Describe, Sleeper, Wait};
 use crate::sync::latch::{Latch, Latched};
 use crate::sync::wait_list::{self, Queue, Ticket, WaitList, Wakers};
 
@@ -151,7 +150,7 @@ impl<T> Channel<T> {
     }
 
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     pub(super) fn send(&self, item: T, deadline: Deadline) -> Result<(), SendTimeoutError<T>> {
         let mut state = self.state.lock();
         match state.try_send(item) {
@@ -165,8 +164,8 @@ impl<T> Channel<T> {
         }
     }
 
-    #[cold]
     #[track_caller]
+    #[inline(always)]
     fn send_waiting(
         &self,
         mut state: Latched<'_, State<T>>,
@@ -190,7 +189,7 @@ impl<T> Channel<T> {
     }
 
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     pub(super) fn recv(&self, deadline: Deadline) -> Result<T, RecvTimeoutError> {
         let mut state = self.state.lock();
         match state.try_recv() {
@@ -204,8 +203,8 @@ impl<T> Channel<T> {
         }
     }
 
-    #[cold]
     #[track_caller]
+    #[inline(always)]
     fn recv_waiting(
         &self,
         mut state: Latched<'_, State<T>>,
@@ -219,7 +218,7 @@ impl<T> Channel<T> {
 }
 
 #[inline]
-fn wake(waker: Option<Waker>) {
+fn wake(waker: Option<Sleeper>) {
     if let Some(waker) = waker {
         waker.wake();
     }
@@ -239,7 +238,7 @@ impl<T> State<T> {
 
     /// Sends if that is possible at once; returns the waker of the receiver that has the item now.
     #[inline]
-    fn try_send(&mut self, item: T) -> Result<Option<Waker>, TrySendError<T>> {
+    fn try_send(&mut self, item: T) -> Result<Option<Sleeper>, TrySendError<T>> {
         if !self.is_open() {
             return Err(TrySendError::Disconnected(item));
         }
@@ -256,7 +255,7 @@ impl<T> State<T> {
 
     /// Receives if that is possible at once; returns the waker of the sender whose item has moved up.
     #[inline]
-    fn try_recv(&mut self) -> Result<(T, Option<Waker>), TryRecvError> {
+    fn try_recv(&mut self) -> Result<(T, Option<Sleeper>), TryRecvError> {
         if self.len() == 0 {
             return self.try_recv_directly();
         }
@@ -270,17 +269,23 @@ impl<T> State<T> {
     }
 
     /// No items to be had; yet senders may wait: a rendezvous.
-    fn try_recv_directly(&mut self) -> Result<(T, Option<Waker>), TryRecvError> {
+    fn try_recv_directly(&mut self) -> Result<(T, Option<Sleeper>), TryRecvError> {
         if self.givers.is_empty() {
             return Err(match self.is_ended() {
                 true => TryRecvError::Disconnected,
                 false => TryRecvError::Empty,
             });
         }
-        // At the end of the line, should there be one of promised items.
-        let waker = self.take_in();
-        let item = self.items.pop_front().ok_or(TryRecvError::Empty)?;
-        Ok((item, waker))
+        let (given, waker) = self.take_from_first();
+        let item = match self.items.is_empty() {
+            true => given,
+            // At the end of the line of promised items.
+            false => {
+                self.items.extend(given);
+                self.items.pop_front()
+            }
+        };
+        Ok((item.ok_or(TryRecvError::Empty)?, waker))
     }
 
     /// How many items are promised to nobody.
@@ -306,7 +311,7 @@ impl<T> State<T> {
 
     /// Promises an item that is promised to nobody to the first receiver in line.
     #[inline]
-    fn promise(&mut self) -> Option<Waker> {
+    fn promise(&mut self) -> Option<Sleeper> {
         let waker = self
             .takers
             .call_first_with(|is_promised| *is_promised = true);
@@ -323,13 +328,13 @@ impl<T> State<T> {
     }
 
     /// A receiver will not come for what was promised to it: the next in line shall.
-    fn give_up(&mut self) -> Option<Waker> {
+    fn give_up(&mut self) -> Option<Sleeper> {
         self.promised -= 1;
         self.promise()
     }
 
     /// There may be room: the first sender in line moves its item in.
-    fn refill(&mut self) -> Option<Waker> {
+    fn refill(&mut self) -> Option<Sleeper> {
         if self.len() >= self.capacity {
             return None;
         }
@@ -337,13 +342,18 @@ impl<T> State<T> {
     }
 
     /// Moves in the item of the first sender in line.
-    fn take_in(&mut self) -> Option<Waker> {
-        let mut item = None;
-        let waker = self
-            .givers
-            .call_first_with(|seat| mem::swap(seat, &mut item));
+    fn take_in(&mut self) -> Option<Sleeper> {
+        let (item, waker) = self.take_from_first();
         self.items.extend(item);
         waker
+    }
+
+    /// The item of the first sender in line, who is called.
+    #[inline]
+    fn take_from_first(&mut self) -> (Option<T>, Option<Sleeper>) {
+        let mut item = None;
+        let waker = self.givers.call_first_with(|seat| item = seat.take());
+        (item, waker)
     }
 }
 

@@ -12,9 +12,9 @@ use rustix::io::Errno;
 
 use crate::base::clock::Deadline;
 use crate::base::error::TimedOut;
-use crate::blocking::Outside;
 use crate::driver::registration::Direction;
 use crate::io::Several;
+use crate::runtime::Outside;
 use crate::scheduler::park;
 
 use super::pipes::{ChildStderr, ChildStdin, ChildStdout};

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use crate::base::clock::Deadline;
 use crate::base::error::TimedOut;
-use crate::blocking::Outside;
 use crate::driver::registration::Direction;
 use crate::io::line::Line;
 use crate::io::{Evented, Limit, aim};
+use crate::runtime::Outside;
 use crate::scheduler::park;
 use crate::signal::{Signal, Signals};
 use crate::sys::process::{open_pidfd, send_signal, send_signal_by};

@@ -1,4 +1,4 @@
-//! Other programs: started, fed, read, waited for and signalled, while only the task waits.
+//! Other programs, and functions of this program in processes of their own, while only the task waits.
 //!
 //! Porting a program from [`std::process`] is changing its `use` lines; [`Command`], [`Child`] and the pipes
 //! have std's names and shapes. What is different, and why:
@@ -21,17 +21,40 @@
 mod child;
 mod command;
 mod communicate;
+#[cfg(feature = "process")]
+mod entry;
+#[cfg(feature = "process")]
+mod error;
+#[cfg(feature = "process")]
+mod function;
 mod inner;
+#[cfg(feature = "process")]
+mod kid;
+#[cfg(feature = "process")]
+mod launch;
 mod pipeline;
 mod pipes;
+#[cfg(feature = "process")]
+#[expect(clippy::module_inception, reason = "it is what this wing is named for")]
+mod process;
+#[cfg(feature = "process")]
+mod protocol;
 mod reaper;
+#[cfg(feature = "process")]
+mod registry;
 mod split;
 mod status;
 
 pub use child::{Child, ChildHandle};
 pub use command::Command;
+#[cfg(feature = "process")]
+pub use error::{ProcessPanic, TaskError};
 pub use pipeline::{Pipeline, PipelineOutput, pipeline};
 pub use pipes::{ChildStderr, ChildStdin, ChildStdout};
+#[cfg(feature = "process")]
+pub use process::{Builder, Process};
+#[cfg(feature = "process")]
+pub use registry::{ActiveChild, active_children};
 pub use split::{SplitError, split};
 pub use status::{ExitStatusError, check, exit_signal, send_signal};
 pub use std::process::{

@@ -130,6 +130,12 @@ fn drop_caught<V>(task: &TaskRef, value: V) {
     }
 }
 
+/// Drops the running task's local values, if it has any.
+#[inline]
+fn end_slots() {
+    current::with_local(|local| local.map(Local::end_slots));
+}
+
 #[cold]
 fn report<T>(task: &TaskRef, outcome: &Result<T, Fault>) {
     match outcome {
@@ -182,10 +188,13 @@ unsafe impl<F: FnOnce() -> T, T, E: Farewell> Body for Packet<F, T, E> {
                 classify(payload)
             })
         };
+        end_slots();
         // Before its joiner can know of the end, and spawn another in its place.
         current::with_processor(|processor| processor.map(|processor| processor.shared.dismiss()));
         // SAFETY: this is the claimer, and `run` is called once.
         unsafe { self.seat.conclude(task, outcome) };
+        // The destructor of an outcome that nobody wants may have made new ones.
+        end_slots();
         self.farewell.say();
     }
 

@@ -11,7 +11,8 @@ use super::local::Local;
 use super::wait::Unwinding;
 use super::{current, thread};
 
-pub(crate) use super::wait::{Describe, Wait, Wake};
+pub(crate) use super::wait::{Describe, Holder, Wait, Wake};
+pub(crate) use super::wake::Sleeper;
 
 /// Waits until the waker of [`current_waker`] is used or the deadline passes.
 ///
@@ -91,6 +92,15 @@ pub(crate) fn current_waker() -> Waker {
     })
 }
 
+/// Whom to wake when the running task or thread shall go on: what a wait list keeps of who waits.
+#[inline]
+pub(crate) fn sleeper() -> Sleeper {
+    current::with_task(|task| match task {
+        Some((processor, local)) if !local.is_in_hook() => Sleeper::task(processor.id, local.key),
+        _ => Sleeper::thread(thread::waker()),
+    })
+}
+
 /// Lets the other ready tasks of the worker run; lets the OS choose on a plain thread.
 #[track_caller]
 #[inline(always)]
@@ -135,6 +145,16 @@ pub(crate) fn now() -> Nanos {
 #[inline]
 pub(crate) fn current_id() -> u64 {
     current::with_local(|local| local.map_or(0, |local| local.task.id.0))
+}
+
+/// The running task, or this thread, as the holder of what it has just taken.
+#[track_caller]
+#[inline]
+pub(crate) fn current_holder() -> Holder {
+    Holder {
+        task: current_id(),
+        since: Some(Location::caller()),
+    }
 }
 
 /// Whether the caller runs in a destructor of a panic of its own: not of a cancellation, and not because a

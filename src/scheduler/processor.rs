@@ -9,7 +9,7 @@ use crate::driver::reactor::ReactorShared;
 use crate::driver::timers::{TimerKey, Timers};
 
 use super::deque::Owner;
-use super::header::AfterWake;
+use super::phases::{AfterWake, Phases};
 use super::ring::Ring;
 use super::shared::Shared;
 use super::task::TaskRef;
@@ -36,6 +36,7 @@ pub(crate) struct Processor {
     pub(crate) shared: Arc<Shared>,
     pub(crate) clock: Clock,
     pub(crate) reactor: Arc<ReactorShared>,
+    pub(crate) phases: Phases,
     /// Keys of started tasks that may run, and `START` marks.
     ready: Ring,
     /// Tasks not yet started, open to thieves.
@@ -90,6 +91,7 @@ impl Processor {
             shared,
             clock,
             reactor,
+            phases: Phases::new(),
             ready: Ring::new(),
             fresh,
             pinned: RefCell::default(),
@@ -123,14 +125,19 @@ impl Processor {
 
     #[inline]
     pub(crate) fn wake(&self, task: &TaskRef) {
-        if task.wake() == AfterWake::Enqueue {
-            self.enqueue(task.key());
+        self.wake_key(task.key());
+    }
+
+    #[inline]
+    pub(crate) fn wake_key(&self, key: u32) {
+        if self.phases.wake(key) == AfterWake::Enqueue {
+            self.enqueue(key);
         }
     }
 
     #[inline]
     pub(crate) fn wake_next(&self, task: &TaskRef) {
-        if task.wake() == AfterWake::Enqueue {
+        if self.phases.wake(task.key()) == AfterWake::Enqueue {
             let displaced = self.next.replace(task.key());
             if displaced != NOBODY {
                 self.enqueue(displaced);

@@ -11,17 +11,27 @@
 //! Private machinery: `latch` (the lock under the locks) and `wait_list` (the line), on which every
 //! file here and the channels stand.
 
+mod condvar;
 mod event;
+mod kind;
 pub(crate) mod latch;
 mod mutex;
+mod owner;
+mod poison;
 mod raw_mutex;
+mod raw_rwlock;
+mod rlock;
+mod rwlock;
 mod semaphore;
 pub(crate) mod wait_list;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
 
+pub use condvar::{Condvar, WaitTimeoutResult};
 pub use event::Event;
 pub use mutex::{LockTimeoutError, Mutex, MutexGuard};
+pub use rlock::{RLock, RLockGuard};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{
     BoundedSemaphore, OverRelease, OwnedSemaphoreGuard, Semaphore, SemaphoreGuard,
 };

@@ -1,12 +1,16 @@
 //! Calls on sockets that never block, whatever the mode of the descriptor, and never raise SIGPIPE.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny,
-    recv as sys_recv, recvmsg, send as sys_send, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrAny, recv as sys_recv, recvmsg, send as sys_send,
+    sendmsg,
 };
 
 /// Takes bytes from a stream.
@@ -90,4 +94,74 @@ fn accept_any(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAdd
 /// are affected as well.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
     Ok(rustix::io::ioctl_fionbio(fd, nonblocking)?)
+}
+
+/// Takes bytes from a Unix socket, and the descriptors that came with them, which are closed when a program
+/// is executed. Blocks until there are some if `may_block` and the socket does.
+///
+/// # Errors
+/// `InvalidData` when descriptors came that this process has no room for: they are lost.
+pub(crate) fn recv_passed(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    descriptors: &mut VecDeque<OwnedFd>,
+    may_block: bool,
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut flags = recv_flags();
+    flags.set(RecvFlags::DONTWAIT, !may_block);
+    let received = retry(|| recvmsg(fd, &mut [IoSliceMut::new(buffer)], &mut control, flags))?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(passed) = message {
+            descriptors.extend(passed);
+        }
+    }
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        let text = "descriptors were sent that this process has no room for; raise its limit of open files";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    Ok(received.bytes)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+const fn recv_flags() -> RecvFlags {
+    RecvFlags::CMSG_CLOEXEC
+}
+
+/// Apple's systems have no such flag: a program executed at this very moment inherits them.
+#[cfg(target_vendor = "apple")]
+const fn recv_flags() -> RecvFlags {
+    RecvFlags::empty()
+}
+
+/// Gives bytes to a Unix socket, and descriptors with the first of them.
+pub(crate) fn send_passing(
+    fd: BorrowedFd<'_>,
+    parts: &[IoSlice<'_>],
+    descriptors: &[BorrowedFd<'_>],
+    may_block: bool,
+) -> io::Result<usize> {
+    let mut flags = send_flags();
+    flags.set(SendFlags::DONTWAIT, !may_block);
+    if descriptors.is_empty() {
+        let mut control = SendAncillaryBuffer::default();
+        return Ok(retry(|| sendmsg(fd, parts, &mut control, flags))?);
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        let text = "too many descriptors for one message";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok(retry(|| sendmsg(fd, parts, &mut control, flags))?)
+}
+
+fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
 }

@@ -1,16 +1,24 @@
 //! Tasks as their users hold them: spawned, joined, cancelled, scoped.
 
 mod cancel;
+#[allow(dead_code)] // The engine comes with the next commit.
+pub(crate) mod claim;
 mod join;
+mod locals;
 mod scope;
 mod spawn;
 mod this;
+mod token;
 
 pub use cancel::{checkpoint, is_cancelled, no_park, shield};
 pub use join::{JoinError, JoinHandle, Panic};
+pub use locals::{AccessError, LocalKey};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use spawn::{Builder, spawn, spawn_after, spawn_local};
 pub use this::{Task, current, park, park_timeout, try_current, yield_now};
+pub use token::{
+    CancelOnDrop, CancelScope, CancelToken, Reason, ScopeCancelled, cancel_scope, with_token,
+};
 
 pub use crate::scheduler::header::TaskId;
 

@@ -24,6 +24,7 @@ use crate::scheduler::shared::Shared;
 use crate::scheduler::task::TaskRef;
 
 use super::join::JoinError;
+use super::locals::heir;
 use super::this::Task;
 
 /// A scope in which tasks may borrow: see [`scope`].
@@ -281,6 +282,8 @@ impl<'scope> Scope<'scope, '_> {
         T: Send + 'scope,
     {
         let spec: Spec = builder.spec(&self.runtime, Location::caller())?;
+        // Runs the user's code, so before the child is counted.
+        let f = heir(f);
         let (key, number) = self.state.lock().bear();
         let state = self.state.clone();
         let body = move || {

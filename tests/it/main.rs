@@ -12,14 +12,20 @@ mod cancel;
 #[cfg(feature = "runtime")]
 mod channel;
 #[cfg(feature = "runtime")]
+mod command;
+#[cfg(feature = "runtime")]
 mod deadlock;
+#[cfg(feature = "process")]
+mod ipc;
 #[cfg(feature = "runtime")]
 mod join;
+#[cfg(feature = "runtime")]
+mod locals;
 #[cfg(feature = "runtime")]
 mod mix;
 #[cfg(feature = "runtime")]
 mod net;
-#[cfg(feature = "runtime")]
+#[cfg(feature = "process")]
 mod process;
 #[cfg(feature = "runtime")]
 mod runtime;
@@ -35,6 +41,8 @@ mod stress;
 mod sync;
 #[cfg(feature = "runtime")]
 mod time;
+#[cfg(feature = "runtime")]
+mod token;
 #[cfg(feature = "runtime")]
 mod util;
 #[cfg(feature = "runtime")]
