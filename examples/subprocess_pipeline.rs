@@ -21,7 +21,7 @@ Runs the command line, or shows what can be done with programs when there is non
 /// Where `ls` looks: a directory that does not change meanwhile.
 const PLACE: &str = "/usr";
 
-type Fault = Box<dyn std::error::Error + Send + Sync>;
+type Fault = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
