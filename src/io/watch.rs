@@ -364,7 +364,7 @@ impl Drop for Disarm<'_> {
 
 /// A worker whose tasks wait for descriptors is not at a standstill, wherever those are registered.
 #[inline]
-fn count_wait(change: impl FnOnce(usize) -> usize) {
+pub(super) fn count_wait(change: impl FnOnce(usize) -> usize) {
     current::with_processor(|here| {
         if let Some(here) = here {
             here.io_waits.set(change(here.io_waits.get()));
