@@ -47,6 +47,7 @@
 //! | [`net`] | TCP with std's names |
 //! | [`io`] | waiting for any other descriptor |
 //! | [`signal`] | signals of the system, waited for |
+//! | [`process`] | other programs, and functions of this one in processes of their own |
 //! | [`unblock`] | work that blocks a thread, done on a thread of its own |
 //!
 //! The calls that std has in `std::thread` stand here at the top: [`spawn`], [`sleep`], [`park`],
@@ -137,6 +138,7 @@
 [`thread`]: #features
 [`io`]: #features
 [`signal`]: #features
+[`process`]: #features
 [`unblock`]: #features
 [`spawn`]: #features
 [`sleep`]: #features

@@ -3,6 +3,7 @@
 mod blocking;
 mod cancel;
 mod channel;
+mod command;
 mod deadlock;
 mod faces;
 mod group;
