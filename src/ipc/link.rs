@@ -107,9 +107,9 @@ impl Wire {
         let _ = rustix::net::shutdown(self.io.as_fd(), rustix::net::Shutdown::Both);
     }
 
-    /// Tells the other side that no more frames will come.
-    pub(crate) fn finish(&self) {
-        let _ = rustix::net::shutdown(self.io.as_fd(), rustix::net::Shutdown::Write);
+    /// Whether the other side has closed its end, which shows before what it had sent is received.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        socket::is_hung_up(self.io.as_fd())
     }
 
     /// Waits until something can be received: a frame's beginning, or the end.

@@ -26,6 +26,8 @@ mod mix;
 mod net;
 #[cfg(feature = "process")]
 mod process;
+#[cfg(feature = "process")]
+mod process_pool;
 mod runtime;
 #[cfg(feature = "runtime")]
 mod scope;
