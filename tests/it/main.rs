@@ -17,6 +17,8 @@ mod pool;
 mod ported;
 mod process;
 mod queue;
+#[cfg(feature = "process")]
+mod process_pool;
 mod runtime;
 mod scope;
 mod select;
