@@ -13,7 +13,6 @@ mod cancel;
 mod channel;
 #[cfg(feature = "runtime")]
 mod deadlock;
-#[cfg(feature = "runtime")]
 #[cfg(feature = "process")]
 mod ipc;
 #[cfg(feature = "runtime")]
@@ -26,11 +25,13 @@ mod mix;
 mod net;
 #[cfg(feature = "process")]
 mod process;
+#[cfg(feature = "runtime")]
 mod runtime;
 #[cfg(feature = "runtime")]
 mod scope;
 #[cfg(feature = "runtime")]
 mod select;
+#[cfg(feature = "runtime")]
 mod signal;
 #[cfg(feature = "runtime")]
 mod spawn;
