@@ -19,9 +19,11 @@ mod process;
 #[cfg(feature = "process")]
 mod process_pool;
 mod queue;
+#[cfg(feature = "runtime")]
 mod runtime;
 mod scope;
 mod select;
+#[cfg(feature = "runtime")]
 mod signal;
 mod spawn;
 mod stress;
