@@ -41,6 +41,7 @@
 //! | [`time`] | sleeping, time-outs, the clock that a runtime goes by |
 //! | [`sync`] | locks, semaphores, events: between tasks, OS threads, and both |
 //! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous |
+//! | [`queue`] | queues of work in three orders, with an account of what is done; two-way pipes |
 //! | [`net`] | TCP with std's names |
 //! | [`io`] | waiting for any other descriptor |
 //! | [`signal`] | signals of the system, waited for |
@@ -128,6 +129,7 @@
 [`sync`]: #features
 [`sync::Mutex`]: #features
 [`channel`]: #features
+[`queue`]: #features
 [`net`]: #features
 [`io`]: #features
 [`signal`]: #features
@@ -167,9 +169,13 @@ pub mod io;
 #[cfg(feature = "process")]
 pub mod ipc;
 #[cfg(feature = "runtime")]
+mod macros;
+#[cfg(feature = "runtime")]
 pub mod net;
 #[cfg(feature = "process")]
 pub mod process;
+#[cfg(feature = "runtime")]
+pub mod queue;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 #[cfg(feature = "runtime")]
@@ -190,7 +196,7 @@ pub use runtime::{Handle, OnDeadlock, OnStuck, RunError, Runtime, run, try_run};
 #[cfg(feature = "runtime")]
 pub use task::{
     Builder, JoinError, JoinHandle, Scope, ScopedJoinHandle, Task, TaskId, checkpoint, current,
-    no_park, park, park_timeout, scope, shield, spawn, spawn_after, spawn_local, yield_now,
+    no_park, park, park_timeout, scope, select, shield, spawn, spawn_after, spawn_local, yield_now,
 };
 #[cfg(feature = "runtime")]
 pub use time::{deadline, sleep, sleep_until, timeout};

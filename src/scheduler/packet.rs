@@ -356,7 +356,7 @@ impl<T> Joiner<T> {
     }
 
     /// Takes the waker back; true when the task has completed meanwhile, and the waker with it.
-    fn retract(&mut self) -> bool {
+    pub(crate) fn retract(&mut self) -> bool {
         // Only this handle sets and clears JOINING.
         if !self.task.fate().is_joining() {
             return false;

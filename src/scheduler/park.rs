@@ -141,6 +141,15 @@ pub(crate) fn now() -> Nanos {
     })
 }
 
+/// Random bits: the worker's, so that a run with one worker can be repeated, or the thread's.
+#[inline]
+pub(crate) fn random() -> u64 {
+    current::with_processor(|processor| match processor {
+        Some(processor) => processor.rng.draw(),
+        None => thread::random(),
+    })
+}
+
 /// The number of the running task, or 0 where no task runs.
 #[inline]
 pub(crate) fn current_id() -> u64 {

@@ -1,11 +1,12 @@
 //! Tasks as their users hold them: spawned, joined, cancelled, scoped.
 
 mod cancel;
-#[allow(dead_code)] // The engine comes with the next commit.
 pub(crate) mod claim;
+mod claims;
 mod join;
 mod locals;
 mod scope;
+pub mod select;
 mod spawn;
 mod this;
 mod token;

@@ -24,12 +24,21 @@ mod locals;
 mod mix;
 #[cfg(feature = "runtime")]
 mod net;
+#[cfg(feature = "runtime")]
+mod ported;
+#[cfg(feature = "runtime")]
 #[cfg(feature = "process")]
 mod process;
+#[cfg(feature = "runtime")]
+mod ported;
+#[cfg(feature = "runtime")]
+mod queue;
+#[cfg(feature = "runtime")]
 mod runtime;
 #[cfg(feature = "runtime")]
 mod scope;
 #[cfg(feature = "runtime")]
+mod select;
 mod signal;
 #[cfg(feature = "runtime")]
 mod spawn;

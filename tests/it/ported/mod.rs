@@ -1,0 +1,5 @@
+//! What the test suites of other projects check, written anew; each file names its source.
+
+mod asyncio_queue;
+mod cpython_queue;
+mod gevent_queue;
