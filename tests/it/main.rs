@@ -26,11 +26,8 @@ mod mix;
 mod net;
 #[cfg(feature = "runtime")]
 mod ported;
-#[cfg(feature = "runtime")]
 #[cfg(feature = "process")]
 mod process;
-#[cfg(feature = "runtime")]
-mod ported;
 #[cfg(feature = "runtime")]
 mod queue;
 #[cfg(feature = "runtime")]

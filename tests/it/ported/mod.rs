@@ -2,4 +2,7 @@
 
 mod asyncio_queue;
 mod cpython_queue;
+mod crossbeam_channel;
 mod gevent_queue;
+mod golang_chan;
+mod std_mpsc;
