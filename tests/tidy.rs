@@ -130,6 +130,10 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "scoped tasks borrow, and have ended before the scope returns",
     ),
     (
+        "task/group.rs",
+        "opens a scope on its own frame, whose tasks have ended before it goes",
+    ),
+    (
         "sync/latch.rs",
         "a cell of its own lock, for the other locks to stand on",
     ),

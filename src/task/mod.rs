@@ -5,6 +5,9 @@ pub(crate) mod claim;
 mod claims;
 mod join;
 mod locals;
+mod group;
+mod join;
+mod places;
 mod scope;
 pub mod select;
 mod spawn;
@@ -12,6 +15,7 @@ mod this;
 mod token;
 
 pub use cancel::{checkpoint, is_cancelled, no_park, shield};
+pub use group::{Failure, GroupError, GroupHandle, GroupTaskError, TaskGroup, TrySpawnError};
 pub use join::{JoinError, JoinHandle, Panic};
 pub use locals::{AccessError, LocalKey};
 pub use scope::{Scope, ScopedJoinHandle, scope};

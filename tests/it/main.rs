@@ -3,6 +3,9 @@
 mod coroutine;
 mod generator;
 mod greenlet;
+
+#[cfg(feature = "runtime")]
+mod group;
 mod stack;
 
 #[cfg(feature = "runtime")]
