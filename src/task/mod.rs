@@ -3,10 +3,9 @@
 mod cancel;
 pub(crate) mod claim;
 mod claims;
-mod join;
-mod locals;
 mod group;
 mod join;
+mod locals;
 mod places;
 mod scope;
 pub mod select;
@@ -19,6 +18,7 @@ pub use group::{Failure, GroupError, GroupHandle, GroupTaskError, TaskGroup, Try
 pub use join::{JoinError, JoinHandle, Panic};
 pub use locals::{AccessError, LocalKey};
 pub use scope::{Scope, ScopedJoinHandle, scope};
+pub(crate) use scope::{Threads, scope_as};
 pub use spawn::{Builder, spawn, spawn_after, spawn_local};
 pub use this::{Task, current, park, park_timeout, try_current, yield_now};
 pub use token::{

@@ -1,4 +1,4 @@
-//! What the test suites of other projects check, written anew; each file names its source.
+//! Behaviours that other projects' suites check, written anew; each file names its source.
 
 mod asyncio_queue;
 mod cpython_queue;
