@@ -34,6 +34,7 @@
 //! # });
 //! ```
 
+mod arms;
 pub mod broadcast;
 mod core;
 mod crowd;
@@ -43,6 +44,7 @@ pub mod oneshot;
 mod ticker;
 pub mod watch;
 
+pub use arms::{RecvArm, SendArm};
 pub use broadcast::broadcast;
 pub use error::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,

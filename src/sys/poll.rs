@@ -34,6 +34,19 @@ pub(crate) fn poll_fd(
     interest: Interest,
     timeout: Option<Duration>,
 ) -> io::Result<bool> {
+    poll_fd_or_bell(fd, interest, None, timeout)
+}
+
+/// As [`poll_fd`]; that something can be read from the `bell` ends the wait as well (`true`).
+///
+/// # Errors
+/// As there.
+pub(crate) fn poll_fd_or_bell(
+    fd: BorrowedFd<'_>,
+    interest: Interest,
+    bell: Option<BorrowedFd<'_>>,
+    timeout: Option<Duration>,
+) -> io::Result<bool> {
     // A deadline beyond what `Instant` can hold is none.
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let flags = match interest {
@@ -42,8 +55,13 @@ pub(crate) fn poll_fd(
     };
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
-        match poll(&mut fds, left.map(timespec).as_ref()) {
+        let ring = bell.map_or(PollFlags::empty(), |_| PollFlags::IN);
+        let mut fds = [
+            PollFd::from_borrowed_fd(fd, flags),
+            PollFd::from_borrowed_fd(bell.unwrap_or(fd), ring),
+        ];
+        let fds = &mut fds[..1 + usize::from(bell.is_some())];
+        match poll(fds, left.map(timespec).as_ref()) {
             Ok(0) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
                 return Ok(false);
             }
