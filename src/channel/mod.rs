@@ -39,6 +39,7 @@ pub mod broadcast;
 mod core;
 mod crowd;
 mod error;
+mod future;
 mod mpmc;
 pub mod oneshot;
 mod ticker;
@@ -49,6 +50,7 @@ pub use broadcast::broadcast;
 pub use error::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
 };
+pub use future::Recv;
 pub use mpmc::{IntoIter, Iter, Receiver, Sender, TryIter, bounded, rendezvous, unbounded};
 pub use oneshot::oneshot;
 pub use ticker::{Never, Timer, TimerIter, after, at, never, tick};
