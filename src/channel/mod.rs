@@ -40,6 +40,7 @@ mod core;
 mod crowd;
 mod error;
 mod look_arm;
+mod future;
 mod mpmc;
 pub mod oneshot;
 mod ticker;
@@ -51,6 +52,7 @@ pub use error::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
 };
 pub use look_arm::LookArm;
+pub use future::Recv;
 pub use mpmc::{IntoIter, Iter, Receiver, Sender, TryIter, bounded, rendezvous, unbounded};
 pub use oneshot::oneshot;
 pub use ticker::{Never, NeverArm, Timer, TimerArm, TimerIter, after, at, never, tick};
