@@ -3,10 +3,10 @@
 mod cancel;
 pub(crate) mod claim;
 mod claims;
-mod join;
-mod locals;
 mod group;
 mod join;
+mod join;
+mod locals;
 mod places;
 mod scope;
 pub mod select;
