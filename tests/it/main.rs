@@ -29,11 +29,8 @@ mod mix;
 mod net;
 #[cfg(feature = "runtime")]
 mod ported;
-#[cfg(feature = "runtime")]
 #[cfg(feature = "process")]
 mod process;
-#[cfg(feature = "runtime")]
-mod ported;
 #[cfg(feature = "runtime")]
 mod queue;
 #[cfg(feature = "runtime")]
@@ -42,6 +39,7 @@ mod runtime;
 mod scope;
 #[cfg(feature = "runtime")]
 mod select;
+#[cfg(feature = "runtime")]
 mod signal;
 #[cfg(feature = "runtime")]
 mod spawn;

@@ -1,5 +1,8 @@
-//! What the test suites of other projects check, written anew; each file names its source.
+//! Behaviours that other projects' suites check, written anew; each file names its source.
 
 mod asyncio_queue;
 mod cpython_queue;
+mod crossbeam_channel;
 mod gevent_queue;
+mod golang_chan;
+mod std_mpsc;
