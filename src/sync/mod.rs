@@ -35,7 +35,6 @@ pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, W
 
 pub use barrier::{Barrier, BarrierWaitResult, BrokenBarrier};
 pub use condvar::{Condvar, WaitTimeoutResult};
-pub use event::Event;
 pub use event::{Event, EventArm};
 pub use lazy_lock::LazyLock;
 pub use mutex::{LockTimeoutError, Mutex, MutexGuard};

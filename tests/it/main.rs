@@ -34,6 +34,8 @@ mod process;
 #[cfg(feature = "runtime")]
 mod queue;
 #[cfg(feature = "runtime")]
+mod race;
+#[cfg(feature = "runtime")]
 mod runtime;
 #[cfg(feature = "runtime")]
 mod scope;
@@ -53,5 +55,7 @@ mod time;
 mod token;
 #[cfg(feature = "runtime")]
 mod util;
+#[cfg(feature = "runtime")]
+mod wait;
 #[cfg(feature = "runtime")]
 mod watch;
