@@ -40,11 +40,14 @@
 //! | [`task`] | tasks: spawned, joined, cancelled, scoped, parked |
 //! | [`time`] | sleeping, time-outs, the clock that a runtime goes by |
 //! | [`sync`] | locks, semaphores, events: between tasks, OS threads, and both |
+//! | [`thread`] | std's names for threads, on tasks: for programs that are ported |
 //! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous |
 //! | [`queue`] | queues of work in three orders, with an account of what is done; two-way pipes |
+//! | [`pool`] | bounded work: at most so many tasks at a time, maps over them |
 //! | [`net`] | TCP with std's names |
 //! | [`io`] | waiting for any other descriptor |
 //! | [`signal`] | signals of the system, waited for |
+//! | [`process`] | other programs, and functions of this one in processes of their own |
 //! | [`unblock`] | work that blocks a thread, done on a thread of its own |
 //!
 //! The calls that std has in `std::thread` stand here at the top: [`spawn`], [`sleep`], [`park`],
@@ -131,8 +134,11 @@
 [`channel`]: #features
 [`queue`]: #features
 [`net`]: #features
+[`pool`]: #features
+[`thread`]: #features
 [`io`]: #features
 [`signal`]: #features
+[`process`]: #features
 [`unblock`]: #features
 [`spawn`]: #features
 [`sleep`]: #features
@@ -172,6 +178,8 @@ pub mod ipc;
 mod macros;
 #[cfg(feature = "runtime")]
 pub mod net;
+#[cfg(feature = "runtime")]
+pub mod pool;
 #[cfg(feature = "process")]
 pub mod process;
 #[cfg(feature = "runtime")]
@@ -186,6 +194,8 @@ pub mod signal;
 pub mod sync;
 #[cfg(feature = "runtime")]
 pub mod task;
+#[cfg(feature = "runtime")]
+pub mod thread;
 #[cfg(feature = "runtime")]
 pub mod time;
 

@@ -39,7 +39,10 @@ const FLOORS: &[(&str, u8)] = &[
     ("net", 8),
     ("fs", 8),
     ("pool", 8),
+    ("thread", 8),
     ("net/server", 9),
+    // std has them there; ours stand on `channel`.
+    ("sync/mpsc", 9),
     ("ipc", 9),
     ("process", 10),
     ("inspect", 10),
@@ -139,11 +142,11 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
     ),
     ("sync/mutex.rs", "a cell and its guard"),
     (
-        "process/entry.rs",
+        "process/remote/entry.rs",
         "an entry in the table of functions that are called before main",
     ),
     (
-        "process/function.rs",
+        "process/remote/function.rs",
         "functions of this build found by their distances",
     ),
     (

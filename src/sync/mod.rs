@@ -17,6 +17,7 @@ mod event;
 mod kind;
 pub(crate) mod latch;
 mod lazy_lock;
+pub mod mpsc;
 mod mutex;
 mod notify;
 mod once;

@@ -294,6 +294,12 @@ impl<T> JoinHandle<T> {
         (is_late, self.take())
     }
 
+    /// Waits for the end, and leaves the outcome where it is. Not to be called by the task itself.
+    #[track_caller]
+    pub(crate) fn wait_for_end(&mut self) {
+        self.joiner.wait(Deadline::NEVER);
+    }
+
     /// Whether the task has ended, so that `join` returns at once.
     pub fn is_finished(&self) -> bool {
         self.joiner.is_complete()

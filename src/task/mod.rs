@@ -21,6 +21,7 @@ pub use join::{JoinError, JoinHandle, Panic};
 pub use locals::{AccessError, LocalKey};
 pub use race::{Finish, any, race};
 pub use scope::{Scope, ScopedJoinHandle, scope};
+pub(crate) use scope::{Threads, scope_as};
 pub use spawn::{Builder, spawn, spawn_after, spawn_local};
 pub use this::{Task, current, park, park_timeout, try_current, yield_now};
 pub use token::{

@@ -30,16 +30,27 @@ use super::locals::heir;
 use super::this::Task;
 use super::wait::{Joinable, sealed::Sealed};
 
+/// A [`Scope`] with this crate's handles.
+#[derive(Debug)]
+pub enum Tasks {}
+
+/// A [`Scope`] with std's handles, see [`crate::thread::scope`].
+#[derive(Debug)]
+pub enum Threads {}
+
 /// A scope in which tasks may borrow: see [`scope`].
-pub struct Scope<'scope, 'env: 'scope> {
+///
+/// `Face` decides which handles its `spawn` gives; nobody needs to name it.
+pub struct Scope<'scope, 'env: 'scope, Face = Tasks> {
     state: Arc<State>,
     runtime: Arc<Shared>,
     /// Invariant, as in std: neither lifetime may be shortened behind the scope's back.
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
+    face: PhantomData<fn() -> Face>,
 }
 
-impl fmt::Debug for Scope<'_, '_> {
+impl<Face> fmt::Debug for Scope<'_, '_, Face> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scope")
             .field("children", &self.state.lock().children.len())
@@ -257,6 +268,15 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
+    scope_as(f)
+}
+
+/// [`scope`], whatever the face.
+#[track_caller]
+pub(crate) fn scope_as<'env, Face, F, T>(f: F) -> T
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env, Face>) -> T,
+{
     // SAFETY: `f` alone launches tasks in it, and the scope stays here until `enter` has come back; `f` can
     // borrow for 'scope nothing that lies further in, for it knows no more of 'scope than that it is there.
     let scope = unsafe { Scope::open("scope", None) };
@@ -313,7 +333,7 @@ impl Told {
     }
 }
 
-impl<'scope> Scope<'scope, '_> {
+impl<'scope, Face> Scope<'scope, '_, Face> {
     /// A scope without tasks.
     ///
     /// # Safety
@@ -337,6 +357,7 @@ impl<'scope> Scope<'scope, '_> {
             runtime,
             scope: PhantomData,
             env: PhantomData,
+            face: PhantomData,
         }
     }
 
@@ -373,6 +394,63 @@ impl<'scope> Scope<'scope, '_> {
         Ended { result, told }
     }
 
+    #[track_caller]
+    pub(crate) fn launch<F, T>(
+        &'scope self,
+        builder: super::spawn::Builder,
+        is_daemon: bool,
+        f: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        let spec: Spec = builder.spec(&self.runtime, Location::caller())?;
+        // Runs the user's code, so before the child is counted.
+        let f = heir(f);
+        let (key, number) = self.state.lock().bear(is_daemon);
+        let state = self.state.clone();
+        let body = move || {
+            catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
+                if !payload.is::<Unwind>() {
+                    state.lock().unjoined_panics += 1;
+                }
+                park::rethrow(payload)
+            })
+        };
+        let leave = Leave {
+            state: self.state.clone(),
+            key,
+        };
+        // SAFETY: `f` and its value may borrow for 'scope, which by the promise given to `open` lasts until
+        // `enter` has come back, and that is after every child's farewell: `children` holds the key from
+        // before the launch until then.
+        let launched = unsafe { launch_unchecked(&self.runtime, spec, body, leave) };
+        // Of a refused child the farewell has been said: the key may be another child's by now.
+        let joiner = launched?;
+        let must_cancel = self.state.lock().enlist(key, number, &joiner.task);
+        if must_cancel {
+            joiner.cancel();
+        }
+        Ok(ScopedJoinHandle {
+            joiner,
+            state: self.state.clone(),
+            scope: PhantomData,
+        })
+    }
+
+    /// Whether new tasks are spawned cancelled.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.state.lock().is_cancelled
+    }
+
+    /// Why tasks never ran, if there was no memory for their stacks.
+    pub(super) fn take_starved(&self) -> Vec<io::Error> {
+        std::mem::take(&mut self.state.lock().starved)
+    }
+}
+
+impl<'scope> Scope<'scope, '_> {
     /// Spawns a task that may borrow what outlives the scope.
     ///
     /// # Panics
@@ -443,68 +521,13 @@ impl<'scope> Scope<'scope, '_> {
         self.launch(builder, false, f)
     }
 
-    #[track_caller]
-    pub(super) fn launch<F, T>(
-        &'scope self,
-        builder: super::spawn::Builder,
-        is_daemon: bool,
-        f: F,
-    ) -> io::Result<ScopedJoinHandle<'scope, T>>
-    where
-        F: FnOnce() -> T + Send + 'scope,
-        T: Send + 'scope,
-    {
-        let spec: Spec = builder.spec(&self.runtime, Location::caller())?;
-        // Runs the user's code, so before the child is counted.
-        let f = heir(f);
-        let (key, number) = self.state.lock().bear(is_daemon);
-        let state = self.state.clone();
-        let body = move || {
-            catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
-                if !payload.is::<Unwind>() {
-                    state.lock().unjoined_panics += 1;
-                }
-                park::rethrow(payload)
-            })
-        };
-        let leave = Leave {
-            state: self.state.clone(),
-            key,
-        };
-        // SAFETY: `f` and its value may borrow for 'scope, which by the promise given to `open` lasts until
-        // `enter` has come back, and that is after every child's farewell: `children` holds the key from
-        // before the launch until then.
-        let launched = unsafe { launch_unchecked(&self.runtime, spec, body, leave) };
-        // Of a refused child the farewell has been said: the key may be another child's by now.
-        let joiner = launched?;
-        let must_cancel = self.state.lock().enlist(key, number, &joiner.task);
-        if must_cancel {
-            joiner.cancel();
-        }
-        Ok(ScopedJoinHandle {
-            joiner,
-            state: self.state.clone(),
-            scope: PhantomData,
-        })
-    }
-
     /// Asks every task of the scope to end, and those that are spawned after this.
     pub fn cancel(&self) {
         self.state.cancel_all();
     }
-
-    /// Whether new tasks are spawned cancelled.
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.state.lock().is_cancelled
-    }
-
-    /// Why tasks never ran, if there was no memory for their stacks.
-    pub(super) fn take_starved(&self) -> Vec<io::Error> {
-        std::mem::take(&mut self.state.lock().starved)
-    }
 }
 
-impl Scope<'_, '_> {
+impl<Face> Scope<'_, '_, Face> {
     /// Waits until no child is left; passes a cancellation on to them instead of unwinding. So it does
     /// with a deadlock. What has come of both is returned.
     #[track_caller]

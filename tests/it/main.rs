@@ -1,61 +1,34 @@
-//! What the library does, seen from outside: one binary, a module for each wing.
+//! Behaviour of the runtime and all that stands on it, one module a wing. The coroutine layer is in tests/core.
 
-mod coroutine;
-mod generator;
-mod greenlet;
-
-#[cfg(feature = "runtime")]
-mod group;
-mod stack;
-
-#[cfg(feature = "runtime")]
 mod blocking;
-#[cfg(feature = "runtime")]
 mod cancel;
-#[cfg(feature = "runtime")]
 mod channel;
-#[cfg(feature = "runtime")]
+mod command;
 mod deadlock;
-#[cfg(feature = "runtime")]
+mod faces;
+mod group;
 #[cfg(feature = "process")]
 mod ipc;
-#[cfg(feature = "runtime")]
 mod join;
-#[cfg(feature = "runtime")]
 mod locals;
-#[cfg(feature = "runtime")]
 mod mix;
-#[cfg(feature = "runtime")]
 mod net;
-#[cfg(feature = "runtime")]
+mod pool;
 mod ported;
-#[cfg(feature = "process")]
 mod process;
-#[cfg(feature = "runtime")]
+#[cfg(feature = "process")]
+mod process_pool;
 mod queue;
-#[cfg(feature = "runtime")]
 mod race;
-#[cfg(feature = "runtime")]
 mod runtime;
-#[cfg(feature = "runtime")]
 mod scope;
-#[cfg(feature = "runtime")]
 mod select;
-#[cfg(feature = "runtime")]
 mod signal;
-#[cfg(feature = "runtime")]
 mod spawn;
-#[cfg(feature = "runtime")]
 mod stress;
-#[cfg(feature = "runtime")]
 mod sync;
-#[cfg(feature = "runtime")]
 mod time;
-#[cfg(feature = "runtime")]
 mod token;
-#[cfg(feature = "runtime")]
 mod util;
-#[cfg(feature = "runtime")]
 mod wait;
-#[cfg(feature = "runtime")]
 mod watch;
