@@ -20,6 +20,7 @@ mod process;
 mod process_pool;
 mod queue;
 #[cfg(feature = "runtime")]
+mod race;
 mod runtime;
 mod scope;
 mod select;
@@ -31,4 +32,5 @@ mod sync;
 mod time;
 mod token;
 mod util;
+mod wait;
 mod watch;
