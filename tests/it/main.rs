@@ -16,6 +16,8 @@ mod deadlock;
 #[cfg(feature = "runtime")]
 mod faces;
 #[cfg(feature = "runtime")]
+mod hooks;
+#[cfg(feature = "runtime")]
 #[cfg(feature = "process")]
 mod ipc;
 #[cfg(feature = "runtime")]
