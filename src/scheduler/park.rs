@@ -12,7 +12,7 @@ use super::local::Local;
 use super::wait::Unwinding;
 use super::{current, thread};
 
-pub(crate) use super::wait::{Describe, Holder, Wait, Wake};
+pub(crate) use super::wait::{Count, Describe, Holder, Wait, Wake};
 pub(crate) use super::wake::Sleeper;
 
 /// Waits until the waker of [`current_waker`] is used or the deadline passes.
@@ -144,6 +144,15 @@ pub(crate) fn now() -> Nanos {
     current::with_processor(|processor| match processor {
         Some(processor) => processor.clock.now(),
         None => Clock::real().now(),
+    })
+}
+
+/// Random bits: the worker's, so that a run with one worker can be repeated, or the thread's.
+#[inline]
+pub(crate) fn random() -> u64 {
+    current::with_processor(|processor| match processor {
+        Some(processor) => processor.rng.draw(),
+        None => thread::random(),
     })
 }
 

@@ -1,16 +1,20 @@
 //! Tasks as their users hold them: spawned, joined, cancelled, scoped.
 
 mod cancel;
-#[allow(dead_code)] // The engine comes with the next commit.
 pub(crate) mod claim;
+mod claims;
+mod group;
 mod join;
 mod locals;
+mod places;
 mod scope;
+pub mod select;
 mod spawn;
 mod this;
 mod token;
 
 pub use cancel::{checkpoint, is_cancelled, no_park, shield};
+pub use group::{Failure, GroupError, GroupHandle, GroupTaskError, TaskGroup, TrySpawnError};
 pub use join::{JoinError, JoinHandle, Panic};
 pub use locals::{AccessError, LocalKey};
 pub use scope::{Scope, ScopedJoinHandle, scope};

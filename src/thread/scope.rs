@@ -53,7 +53,7 @@ impl<'scope> task::Scope<'scope, '_, Threads> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        match self.launch(task::Builder::new(), f) {
+        match self.launch(task::Builder::new(), false, f) {
             Ok(handle) => ScopedJoinHandle::new(handle),
             Err(error) => panic!("thread::Scope::spawn: {error}"),
         }

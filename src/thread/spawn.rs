@@ -76,7 +76,9 @@ impl Builder {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        scope.launch(self.builder, f).map(ScopedJoinHandle::new)
+        scope
+            .launch(self.builder, false, f)
+            .map(ScopedJoinHandle::new)
     }
 }
 
