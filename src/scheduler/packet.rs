@@ -200,8 +200,6 @@ unsafe impl<F: FnOnce() -> T, T, E: Farewell> Body for Packet<F, T, E> {
         current::with_processor(|processor| processor.map(|processor| processor.shared.dismiss()));
         // SAFETY: this is the claimer, and `run` is called once.
         unsafe { self.seat.conclude(task, outcome) };
-        // The destructor of an outcome that nobody wants may have made new ones.
-        end_slots();
         self.farewell.say();
     }
 

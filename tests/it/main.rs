@@ -6,7 +6,10 @@ mod channel;
 mod command;
 mod deadlock;
 mod faces;
+#[cfg(feature = "runtime")]
 mod group;
+#[cfg(feature = "runtime")]
+mod hooks;
 #[cfg(feature = "process")]
 mod ipc;
 mod join;
