@@ -43,6 +43,7 @@
 //! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous |
 //! | [`queue`] | queues of work in three orders, with an account of what is done; two-way pipes |
 //! | [`net`] | TCP with std's names |
+//! | [`fs`] | files, read and written on other threads |
 //! | [`io`] | waiting for any other descriptor |
 //! | [`unblock`] | work that blocks a thread, done on a thread of its own |
 //!
@@ -130,6 +131,7 @@
 [`channel`]: #features
 [`queue`]: #features
 [`net`]: #features
+[`fs`]: #features
 [`io`]: #features
 [`unblock`]: #features
 [`spawn`]: #features
@@ -162,6 +164,8 @@ mod blocking;
 pub mod channel;
 #[cfg(feature = "runtime")]
 pub(crate) mod driver;
+#[cfg(feature = "runtime")]
+pub mod fs;
 #[cfg(feature = "runtime")]
 pub mod io;
 #[cfg(feature = "runtime")]

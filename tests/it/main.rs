@@ -14,6 +14,8 @@ mod channel;
 #[cfg(feature = "runtime")]
 mod deadlock;
 #[cfg(feature = "runtime")]
+mod fs;
+#[cfg(feature = "runtime")]
 mod join;
 #[cfg(feature = "runtime")]
 mod mix;
