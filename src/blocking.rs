@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::thread;
 
 use crate::driver::blocking_pool::on_pool_thread;
-use crate::runtime::Handle;
+use crate::runtime::{Handle, Outside};
 use crate::scheduler::park::{self, Wait};
 
 /// Where a job leaves what it came to, and the waker of who waits for it.
@@ -57,7 +57,7 @@ where
         waker: None,
     }));
     let job = {
-        let (desk, outside) = (desk.clone(), Outside::begin(here.clone()));
+        let (desk, outside) = (desk.clone(), Outside::of(here.clone()));
         move || {
             // Until the very end the runtime is not at a standstill: the wake comes before, and the drop of
             // a value that nobody waits for any more, which may wake others.
@@ -74,22 +74,6 @@ where
         (refused.job)();
     }
     collect(&desk)
-}
-
-/// Something that runs outside of the workers and may wake tasks, until this is dropped.
-struct Outside(Handle);
-
-impl Outside {
-    fn begin(here: Handle) -> Self {
-        here.shared().outside_began();
-        Outside(here)
-    }
-}
-
-impl Drop for Outside {
-    fn drop(&mut self) {
-        self.0.shared().outside_ended();
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

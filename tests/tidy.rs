@@ -39,7 +39,10 @@ const FLOORS: &[(&str, u8)] = &[
     ("net", 8),
     ("fs", 8),
     ("pool", 8),
+    ("thread", 8),
     ("net/server", 9),
+    // std has them there; ours stand on `channel`.
+    ("sync/mpsc", 9),
     ("ipc", 9),
     ("process", 10),
     ("inspect", 10),
@@ -59,7 +62,12 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "sys/fault.rs",
         "signal actions, the alternate stack, the handler's arguments",
     ),
+    (
+        "sys/child.rs",
+        "what a process does before its main: environment, signals, constructors",
+    ),
     ("sys/cpu.rs", "the prefetch instruction"),
+    ("sys/image.rs", "the loader's record of the program"),
     (
         "sys/unwind.rs",
         "walks frames by the unwinder and reads the compiler's tables of them",
@@ -125,10 +133,27 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "scoped tasks borrow, and have ended before the scope returns",
     ),
     (
+        "task/group.rs",
+        "opens a scope on its own frame, whose tasks have ended before it goes",
+    ),
+    (
         "sync/latch.rs",
         "a cell of its own lock, for the other locks to stand on",
     ),
     ("sync/mutex.rs", "a cell and its guard"),
+    (
+        "process/remote/entry.rs",
+        "an entry in the table of functions that are called before main",
+    ),
+    (
+        "process/remote/function.rs",
+        "functions of this build found by their distances",
+    ),
+    (
+        "sync/rlock.rs",
+        "shares what need not be Sync, with one thread at a time",
+    ),
+    ("sync/rwlock.rs", "a cell and its guards"),
 ];
 
 /// What the wings above task and io may name of the scheduler.

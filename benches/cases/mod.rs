@@ -7,17 +7,7 @@ pub(crate) mod sleepers;
 pub(crate) mod tasks;
 pub(crate) mod timers;
 
-use crate::util::figure::Figure;
-
-/// A case: what `--only` looks for, and what measures it, alone in a process held to one CPU.
-pub(crate) struct Case {
-    pub(crate) name: &'static str,
-    pub(crate) run: fn() -> Vec<Figure>,
-}
-
-const fn case(name: &'static str, run: fn() -> Vec<Figure>) -> Case {
-    Case { name, run }
-}
+use crate::util::runner::{Case, case};
 
 pub(crate) const ALL: &[Case] = &[
     case("generator_item", coroutines::generator_item),

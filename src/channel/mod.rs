@@ -1,7 +1,15 @@
 //! Channels: values handed from green threads and plain threads to others.
 //!
+//! | channel | for |
+//! |---|---|
+//! | [`bounded`], [`unbounded`], [`rendezvous`] | values of which each goes to one receiver |
+//! | [`oneshot()`] | one value, once |
+//! | [`broadcast()`] | values of which each goes to every receiver |
+//! | [`watch()`] | the latest value of something |
+//! | [`after`], [`tick`], [`never()`] | the time, as something to receive |
+//!
 //! [`bounded`] makes senders wait for room, [`unbounded`] never does, and [`rendezvous`] has no room at
-//! all: each send meets a receive. All have any number of senders and receivers, each value goes to
+//! all: each send meets a receive. These three have any number of senders and receivers, each value goes to
 //! exactly one receiver, and values arrive in the order in which they were sent. Both ends work in tasks
 //! of any worker and in plain OS threads, in any mix.
 //!
@@ -26,11 +34,22 @@
 //! # });
 //! ```
 
+mod arms;
+pub mod broadcast;
 mod core;
+mod crowd;
 mod error;
 mod mpmc;
+pub mod oneshot;
+mod ticker;
+pub mod watch;
 
+pub use arms::{RecvArm, SendArm};
+pub use broadcast::broadcast;
 pub use error::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
 };
 pub use mpmc::{IntoIter, Iter, Receiver, Sender, TryIter, bounded, rendezvous, unbounded};
+pub use oneshot::oneshot;
+pub use ticker::{Never, Timer, TimerIter, after, at, never, tick};
+pub use watch::watch;

@@ -72,7 +72,7 @@ fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// Clones send on the same channel. When the last one is dropped, receivers get what is still inside, and
 /// then the end.
 pub struct Sender<T> {
-    channel: Arc<Channel<T>>,
+    pub(super) channel: Arc<Channel<T>>,
 }
 
 /// The end of a channel that values come out at.
@@ -80,7 +80,7 @@ pub struct Sender<T> {
 /// Clones receive from the same channel; each value goes to one of them. When the last one is dropped, so is
 /// what is still inside, and senders get errors.
 pub struct Receiver<T> {
-    channel: Arc<Channel<T>>,
+    pub(super) channel: Arc<Channel<T>>,
 }
 
 // As std's channels: no user code runs while the insides are in between two states.
@@ -114,7 +114,7 @@ impl<T> Sender<T> {
     /// assert_eq!(sender.send(7).unwrap_err().into_inner(), 7);
     /// ```
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         // Before anything else: the yield may unwind.
         park::spend_budget();
@@ -197,7 +197,7 @@ impl<T> Receiver<T> {
     /// assert!(receiver.recv().is_err());
     /// ```
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     pub fn recv(&self) -> Result<T, RecvError> {
         // Before anything else: the yield may unwind.
         park::spend_budget();
@@ -388,6 +388,7 @@ impl<T> Iterator for Iter<'_, T> {
     type Item = T;
 
     #[track_caller]
+    #[inline(always)]
     fn next(&mut self) -> Option<T> {
         self.receiver.recv().ok()
     }
@@ -405,6 +406,7 @@ impl<T> Iterator for IntoIter<T> {
     type Item = T;
 
     #[track_caller]
+    #[inline(always)]
     fn next(&mut self) -> Option<T> {
         self.receiver.recv().ok()
     }

@@ -3,4 +3,5 @@
 pub(crate) mod blocking_pool;
 pub(crate) mod reactor;
 pub(crate) mod registration;
+pub(crate) mod signals;
 pub(crate) mod timers;

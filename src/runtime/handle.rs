@@ -41,3 +41,26 @@ impl Handle {
         self.shared.config.workers
     }
 }
+
+/// Something that runs outside of the workers and will wake tasks: while this lives, a runtime that waits is at
+/// no standstill, and a virtual clock does not jump.
+pub(crate) struct Outside(Handle);
+
+impl Outside {
+    pub(crate) fn of(here: Handle) -> Self {
+        here.shared().outside_began();
+        Outside(here)
+    }
+
+    /// For a wait of the running task; nothing on a plain thread.
+    pub(crate) fn here() -> Option<Self> {
+        Handle::current().map(Outside::of)
+    }
+}
+
+impl Drop for Outside {
+    /// Its wake was sent before.
+    fn drop(&mut self) {
+        self.0.shared().outside_ended();
+    }
+}

@@ -16,4 +16,5 @@ pub use global::{set_default, stop_default};
 
 pub use crate::scheduler::config::{OnDeadlock, OnStuck};
 pub(crate) use global::global;
+pub(crate) use handle::Outside;
 pub(crate) use launch::{launch, launch_pinned, launch_unchecked};

@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::stack::StackSize;
+
+use super::phases::Phases;
 
 /// The number of a task: unique in the process, never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,7 +62,7 @@ pub(crate) struct Spec {
 /// The shared part of a task.
 ///
 /// Three groups of fields. Fixed ones, written before the task is shared. The `fate` word, changed by
-/// anyone through read-modify-writes. And what the home worker alone writes (`home`, `key`, `phase`):
+/// anyone through read-modify-writes. And what the home worker alone writes (`home`, `key`):
 /// plain loads and stores, atomic only because strangers may read them.
 #[repr(C)]
 pub(crate) struct Header {
@@ -70,10 +72,9 @@ pub(crate) struct Header {
     home: AtomicU64,
     /// Bits of [`Fate`].
     fate: AtomicU32,
-    /// Slot in the home worker's table of started tasks. Set once, before `home`.
+    /// Slot in the home worker's table of started tasks; `NO_KEY` before the start and after the end.
+    /// Written and read by the home worker's thread only.
     key: AtomicU32,
-    /// One of the `PHASE_` values. Written by the home worker's thread only.
-    phase: AtomicU8,
     /// A wake of this task lies in its home's inbox: the next stranger need not send another.
     announced: AtomicBool,
     /// It has been told of a deadlock and cannot be thrown out of the wait it is in: not to be told again.
@@ -117,26 +118,6 @@ impl Fate {
     }
 }
 
-/// Running, or in the ready queue by its own yield: a wake that comes meanwhile must outlive the yield, for
-/// it may belong to a wait that was published before.
-const PHASE_RUNNING: u8 = 0;
-/// The same, and a wake came meanwhile: the next park returns at once.
-const PHASE_NOTIFIED: u8 = 1;
-/// In the ready queue by a wake; further wakes add nothing.
-const PHASE_READY: u8 = 2;
-const PHASE_PARKED: u8 = 3;
-const PHASE_FINISHED: u8 = 4;
-
-/// What the home worker must do after a wake.
-#[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AfterWake {
-    /// Put it into the ready queue.
-    Enqueue,
-    /// It runs, is queued already, or has ended.
-    Nothing,
-}
-
 /// What claiming a task gave.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,9 +134,8 @@ impl Header {
             id,
             spec,
             fate: AtomicU32::new(0),
-            key: AtomicU32::new(u32::MAX),
+            key: AtomicU32::new(Phases::NO_KEY),
             home: AtomicU64::new(0),
-            phase: AtomicU8::new(PHASE_RUNNING),
             announced: AtomicBool::new(false),
             told: AtomicBool::new(false),
         }
@@ -289,64 +269,6 @@ impl Header {
 
     pub(crate) fn set_told(&self, is_told: bool) {
         self.told.store(is_told, Ordering::Relaxed);
-    }
-
-    #[inline]
-    fn phase(&self) -> u8 {
-        self.phase.load(Ordering::Relaxed)
-    }
-
-    #[inline]
-    fn set_phase(&self, phase: u8) {
-        self.phase.store(phase, Ordering::Relaxed);
-    }
-
-    /// A wake, on the home worker.
-    #[inline]
-    pub(crate) fn wake(&self) -> AfterWake {
-        match self.phase() {
-            PHASE_PARKED => {
-                self.set_phase(PHASE_READY);
-                return AfterWake::Enqueue;
-            }
-            PHASE_RUNNING => self.set_phase(PHASE_NOTIFIED),
-            _ => {}
-        }
-        AfterWake::Nothing
-    }
-
-    /// The task runs again, if it was resumed because of a wake; one that was resumed to describe itself
-    /// stays parked.
-    #[inline]
-    pub(crate) fn enter_if_ready(&self) {
-        if self.phase() == PHASE_READY {
-            self.set_phase(PHASE_RUNNING);
-        }
-    }
-
-    /// The task runs again though nobody woke it.
-    pub(crate) fn enter(&self) {
-        self.set_phase(PHASE_RUNNING);
-    }
-
-    /// Takes a wake that came while running; when there is none, the task counts as parked.
-    #[inline]
-    pub(crate) fn try_park(&self) -> bool {
-        if self.phase() == PHASE_NOTIFIED {
-            self.set_phase(PHASE_RUNNING);
-            return false;
-        }
-        self.set_phase(PHASE_PARKED);
-        true
-    }
-
-    #[inline]
-    pub(crate) fn finish(&self) {
-        self.set_phase(PHASE_FINISHED);
-    }
-
-    pub(crate) fn is_parked(&self) -> bool {
-        self.phase() == PHASE_PARKED
     }
 }
 

@@ -14,6 +14,8 @@ use super::task::TaskRef;
 pub(crate) enum Letter {
     /// A task that lives there has been woken.
     Wake(TaskRef),
+    /// The task with this key has been woken.
+    WakeKey(u32),
     /// All parked tasks shall describe themselves; the last worker to answer sends `Settle` to the judge.
     Describe(Arc<Collector>),
     /// Every worker has answered: raise the report, or log it.

@@ -10,9 +10,10 @@ use crate::coroutine::unwinding;
 use crate::driver::timers::TimerKey;
 use crate::sys::unwind;
 
-use super::cancel::{Scopes, Target, Unwind};
+use super::cancel::{Flag, Scopes, Target, Unwind};
 use super::processor::Processor;
 use super::report::{Order, Row};
+use super::slots::Slots;
 use super::switch::{self, BaseYielder};
 use super::task::TaskRef;
 use super::wait::{Unwinding, Wait, Wake};
@@ -23,7 +24,7 @@ pub(crate) const PARK: usize = 1;
 const YIELD: usize = 0;
 
 /// A task may swallow its cancellation with `catch_unwind` this often; then its park suspends for good.
-const MAX_THROWS: u32 = 16;
+const MAX_THROWS: u16 = 16;
 
 /// Operations that may succeed at once before a task that never parks must yield.
 const IO_BUDGET: u32 = 64;
@@ -34,6 +35,8 @@ const IO_BUDGET: u32 = 64;
 pub(crate) struct Local {
     pub(crate) task: TaskRef,
     yielder: BaseYielder,
+    /// Its slot in the worker's table.
+    pub(super) key: u32,
     /// One bit for each reason why a wait must look closer: none set is the common case, and one load.
     alerts: Cell<u32>,
     io_budget: Cell<u32>,
@@ -44,12 +47,14 @@ pub(crate) struct Local {
     /// Depth of `no_park`.
     no_park: Cell<u32>,
     /// Cancellations thrown and not yet arrived at their target.
-    throws: Cell<u32>,
-    /// Depth of `in_cleanup`.
-    cleanups: Cell<u32>,
+    throws: Cell<u16>,
+    /// Depth of `in_cleanup`, each of which has frames on the stack.
+    cleanups: Cell<u16>,
     /// Where the innermost of these stretches begins on the stack, see `sys::unwind::fenced`; 0 outside.
     fence: Cell<usize>,
     scopes: RefCell<Scopes>,
+    /// Its task-local values.
+    pub(super) slots: Slots,
 }
 
 /// Inside the panic hook: waiting blocks the thread (soundness rule 13).
@@ -74,6 +79,7 @@ impl Local {
     #[inline]
     pub(crate) fn new(task: TaskRef, yielder: BaseYielder) -> Self {
         Local {
+            key: task.key(),
             task,
             yielder,
             alerts: Cell::new(0),
@@ -85,6 +91,7 @@ impl Local {
             cleanups: Cell::new(0),
             fence: Cell::new(0),
             scopes: RefCell::new(Scopes::new()),
+            slots: Slots::new(),
         }
     }
 
@@ -108,7 +115,7 @@ impl Local {
     ) -> Wake {
         self.check_may_park(wait.reason);
         self.deliver(processor, place);
-        if !self.task.try_park() {
+        if !processor.phases.try_park(self.key) {
             return Wake::Woken;
         }
         let scope_deadline = self.nearest_deadline(processor);
@@ -121,7 +128,7 @@ impl Local {
             // wake whoever has this task's key next.
             let armed = Armed {
                 processor,
-                timer: processor.arm(deadline, self.task.key()),
+                timer: processor.arm(deadline, self.key),
             };
             self.suspend_parked(processor, wait, place);
             armed.disarm()
@@ -153,7 +160,7 @@ impl Local {
     ) {
         let since = processor.tick();
         self.suspend(processor, PARK);
-        self.task.enter_if_ready();
+        processor.phases.enter_if_ready(self.key);
         if self.has(ORDERED) {
             self.obey_all(processor, wait, place, since);
         }
@@ -174,7 +181,7 @@ impl Local {
                 break;
             }
             self.suspend(processor, PARK);
-            self.task.enter_if_ready();
+            processor.phases.enter_if_ready(self.key);
         }
         self.set(DESCRIBED, false);
         if !wait.is_firm {
@@ -212,12 +219,12 @@ impl Local {
             Order::Deadlock(report) if wait.is_firm => {
                 self.task.set_told(true);
                 self.report.set(Some(report));
-                self.task.enter();
+                processor.phases.enter(self.key);
                 return true;
             }
             Order::Deadlock(report) => {
                 self.set(DESCRIBED, false);
-                self.task.enter();
+                processor.phases.enter(self.key);
                 panic!("{report}");
             }
         }
@@ -304,13 +311,21 @@ impl Local {
             .due(is_cancelled, || processor.clock.now())
     }
 
-    /// Whether the task was cancelled and could be told of it here, by whatever means.
+    /// Whether the task, or a scope that it stands in, was cancelled and it could be told of it here, by
+    /// whatever means.
     pub(crate) fn is_cancelled(&self) -> bool {
+        let is_cancelled = self.task.fate().is_cancelled();
         // At the time 0 no scope's deadline is due.
-        self.task.fate().is_cancelled() && self.scopes.borrow().due(true, || 0).is_some()
+        (is_cancelled || self.has(SCOPES)) && self.scopes.borrow().due(is_cancelled, || 0).is_some()
     }
 
-    fn throw(&self, processor: &Processor, target: Target, place: &'static Location<'static>) -> ! {
+    /// Unwinds to the target; only where the task does not unwind already.
+    pub(crate) fn throw(
+        &self,
+        processor: &Processor,
+        target: Target,
+        place: &'static Location<'static>,
+    ) -> ! {
         let throws = self.throws.get() + 1;
         self.throws.set(throws);
         if throws > MAX_THROWS {
@@ -345,7 +360,7 @@ impl Local {
         let _stuck = Stuck(processor, &self.task);
         let wait = Wait::new("cancel.swallowed");
         loop {
-            if self.task.try_park() {
+            if processor.phases.try_park(self.key) {
                 self.suspend_parked(processor, &wait, place);
             }
         }
@@ -480,6 +495,18 @@ impl Local {
         );
     }
 
+    /// Drops the task-local values at the task's end. A cancellation has done its work by then, and does not
+    /// disturb their destructors.
+    #[inline]
+    pub(super) fn end_slots(&self) {
+        if self.slots.is_unused() {
+            return;
+        }
+        self.push_shield();
+        self.slots.end();
+        self.pop_scope();
+    }
+
     pub(crate) fn enter_no_park(&self) {
         self.no_park.set(self.no_park.get() + 1);
         self.set(NO_PARK, true);
@@ -490,9 +517,13 @@ impl Local {
         self.set(NO_PARK, self.no_park.get() > 0);
     }
 
-    pub(crate) fn push_deadline(&self, at: Deadline) -> u64 {
+    pub(crate) fn push_scope(&self, at: Deadline, flag: Option<Arc<Flag>>) -> u64 {
         self.set(SCOPES, true);
-        self.scopes.borrow_mut().push_deadline(at)
+        self.scopes.borrow_mut().push(at, flag)
+    }
+
+    pub(crate) fn set_deadline(&self, scope: u64, at: Deadline) {
+        self.scopes.borrow_mut().set_deadline(scope, at);
     }
 
     pub(crate) fn push_shield(&self) {

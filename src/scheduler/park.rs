@@ -7,11 +7,13 @@ use std::time::Duration;
 use crate::base::clock::{Clock, Deadline, Nanos};
 use crate::coroutine::unwinding::Scheduler;
 
+use super::cancel::Unwind;
 use super::local::Local;
 use super::wait::Unwinding;
 use super::{current, thread};
 
-pub(crate) use super::wait::{Describe, Wait, Wake};
+pub(crate) use super::wait::{Count, Describe, Holder, Wait, Wake};
+pub(crate) use super::wake::Sleeper;
 
 /// Waits until the waker of [`current_waker`] is used or the deadline passes.
 ///
@@ -44,6 +46,11 @@ pub(crate) fn rethrow(payload: Box<dyn std::any::Any + Send>) -> ! {
         Some(local) => local.rethrow(payload),
         None => std::panic::resume_unwind(payload),
     })
+}
+
+/// Whether a caught payload is a cancellation or a time-out, which is nobody's to keep.
+pub(crate) fn is_cancellation(payload: &(dyn std::any::Any + Send)) -> bool {
+    payload.is::<Unwind>()
 }
 
 /// What coroutines ask of the task that they run in, on a worker's thread.
@@ -91,6 +98,15 @@ pub(crate) fn current_waker() -> Waker {
     })
 }
 
+/// Whom to wake when the running task or thread shall go on: what a wait list keeps of who waits.
+#[inline]
+pub(crate) fn sleeper() -> Sleeper {
+    current::with_task(|task| match task {
+        Some((processor, local)) if !local.is_in_hook() => Sleeper::task(processor.id, local.key),
+        _ => Sleeper::thread(thread::waker()),
+    })
+}
+
 /// Lets the other ready tasks of the worker run; lets the OS choose on a plain thread.
 #[track_caller]
 #[inline(always)]
@@ -131,10 +147,29 @@ pub(crate) fn now() -> Nanos {
     })
 }
 
+/// Random bits: the worker's, so that a run with one worker can be repeated, or the thread's.
+#[inline]
+pub(crate) fn random() -> u64 {
+    current::with_processor(|processor| match processor {
+        Some(processor) => processor.rng.draw(),
+        None => thread::random(),
+    })
+}
+
 /// The number of the running task, or 0 where no task runs.
 #[inline]
 pub(crate) fn current_id() -> u64 {
     current::with_local(|local| local.map_or(0, |local| local.task.id.0))
+}
+
+/// The running task, or this thread, as the holder of what it has just taken.
+#[track_caller]
+#[inline]
+pub(crate) fn current_holder() -> Holder {
+    Holder {
+        task: current_id(),
+        since: Some(Location::caller()),
+    }
 }
 
 /// Whether the caller runs in a destructor of a panic of its own: not of a cancellation, and not because a

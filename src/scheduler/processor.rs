@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::base::clock::{Clock, Deadline, Nanos};
+use crate::base::rng::Rng;
 use crate::driver::reactor::ReactorShared;
 use crate::driver::timers::{TimerKey, Timers};
 
 use super::deque::Owner;
-use super::header::AfterWake;
+use super::phases::{AfterWake, Phases};
 use super::ring::Ring;
 use super::shared::Shared;
 use super::task::TaskRef;
@@ -29,6 +30,8 @@ const MANY_DEAD: usize = 256;
 
 /// Lives on the stack of the worker's loop; `!Send`, and so is everything in it that tasks reach.
 pub(crate) struct Processor {
+    /// For choices that tasks make; a number of its own for each worker, the same in each run.
+    pub(crate) rng: Rng,
     /// Unique in the process.
     pub(crate) id: u64,
     /// Among the workers of its runtime.
@@ -36,6 +39,7 @@ pub(crate) struct Processor {
     pub(crate) shared: Arc<Shared>,
     pub(crate) clock: Clock,
     pub(crate) reactor: Arc<ReactorShared>,
+    pub(crate) phases: Phases,
     /// Keys of started tasks that may run, and `START` marks.
     ready: Ring,
     /// Tasks not yet started, open to thieves.
@@ -85,11 +89,13 @@ impl Processor {
         let clock = shared.config.clock.clone();
         let tick = Cell::new(clock.now());
         Processor {
+            rng: Rng::new(index as u64 + 1),
             id,
             index,
             shared,
             clock,
             reactor,
+            phases: Phases::new(),
             ready: Ring::new(),
             fresh,
             pinned: RefCell::default(),
@@ -123,14 +129,19 @@ impl Processor {
 
     #[inline]
     pub(crate) fn wake(&self, task: &TaskRef) {
-        if task.wake() == AfterWake::Enqueue {
-            self.enqueue(task.key());
+        self.wake_key(task.key());
+    }
+
+    #[inline]
+    pub(crate) fn wake_key(&self, key: u32) {
+        if self.phases.wake(key) == AfterWake::Enqueue {
+            self.enqueue(key);
         }
     }
 
     #[inline]
     pub(crate) fn wake_next(&self, task: &TaskRef) {
-        if task.wake() == AfterWake::Enqueue {
+        if self.phases.wake(task.key()) == AfterWake::Enqueue {
             let displaced = self.next.replace(task.key());
             if displaced != NOBODY {
                 self.enqueue(displaced);

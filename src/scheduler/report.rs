@@ -10,7 +10,7 @@ use crate::base::clock::Nanos;
 
 use super::header::{Header, TaskId};
 use super::sleep::Epoch;
-use super::wait::Wait;
+use super::wait::{Count, Holder, Wait};
 
 /// What a worker may ask of a suspended task.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub(crate) struct Row {
     name: String,
     reason: &'static str,
     object: String,
+    holder: Option<(&'static str, Holder)>,
     since: Nanos,
     place: &'static Location<'static>,
     spawned: &'static Location<'static>,
@@ -53,6 +54,7 @@ impl Row {
             name: task.name().to_owned(),
             reason: wait.reason,
             object: Object(wait).to_string(),
+            holder: wait.object.and_then(|object| object.holder()),
             since,
             place,
             spawned: task.spec.place,
@@ -113,33 +115,58 @@ impl Collector {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         rows.sort_by_key(|row| row.id);
         let mut text = format!(
-            "deadlock: {} task{} blocked, and nothing is left that could wake {}\n",
-            rows.len(),
-            if rows.len() == 1 { " is" } else { "s are" },
+            "deadlock: {} {} blocked, and nothing is left that could wake {}\n",
+            Count(rows.len(), "task"),
+            if rows.len() == 1 { "is" } else { "are" },
             if rows.len() == 1 { "it" } else { "any of them" },
         );
         for row in rows.iter() {
-            row.write(&mut text, now);
+            row.write(&rows, &mut text, now);
         }
         text
     }
 }
 
 impl Row {
-    fn write(&self, text: &mut String, now: Nanos) {
+    fn write(&self, all: &[Row], text: &mut String, now: Nanos) {
         use fmt::Write;
-        let waited = Duration::from_nanos(now.saturating_sub(self.since));
         let name = if self.name.is_empty() {
             "unnamed"
         } else {
             &self.name
         };
-        let object = if self.object.is_empty() { "" } else { " on " };
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "  task {} ({name}): {}{object}{} for {waited:.1?} at {}, spawned at {}",
-            self.id, self.reason, self.object, self.place, self.spawned,
-        );
+        let _ = write!(text, "  task {} ({name}): {}", self.id, self.reason);
+        if !self.object.is_empty() {
+            let _ = write!(text, " on {}", self.object);
+        }
+        if let Some((link, holder)) = self.holder {
+            text.push_str(link);
+            self.write_holder(holder, all, text);
+        }
+        match now.saturating_sub(self.since) {
+            0 => text.push_str(" since this moment"),
+            waited => drop(write!(text, " for {:.1?}", Duration::from_nanos(waited))),
+        }
+        let _ = writeln!(text, " at {}, spawned at {}", self.place, self.spawned);
+    }
+
+    /// All who are blocked are in the report, sorted by number: so are the names of those who keep others so.
+    fn write_holder(&self, holder: Holder, all: &[Row], text: &mut String) {
+        use fmt::Write;
+        let task = TaskId(holder.task);
+        match all.binary_search_by_key(&task, |row| row.id) {
+            _ if holder.task == 0 => text.push_str("a plain thread"),
+            Ok(at) if all[at].name.is_empty() => drop(write!(text, "task {task}")),
+            Ok(at) => drop(write!(text, "task {task} {:?}", all[at].name)),
+            // It has ended and left it so, or runs, or is another runtime's.
+            Err(_) => drop(write!(text, "task {task} (none of these)")),
+        }
+        if task == self.id {
+            text.push_str(" itself");
+        }
+        if let Some(place) = holder.since {
+            let _ = write!(text, " since {}:{}", place.file(), place.line());
+        }
     }
 }

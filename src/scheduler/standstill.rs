@@ -67,7 +67,7 @@ impl Worker<'_> {
         let parked = |(key, started): (usize, &super::worker::Started)| {
             let is_parked = started.suspended().inspect(|local| {
                 local.is_some_and(|local| {
-                    let is_parked = local.task.is_parked();
+                    let is_parked = self.processor.phases.is_parked(key as u32);
                     if is_parked {
                         local.order(Order::Describe(collector.clone()));
                     }
@@ -129,7 +129,7 @@ impl Worker<'_> {
 
     /// The main task, which lives here, ends with the report, if it is in that wait still.
     pub(super) fn end_with(&mut self, main: &super::task::TaskRef, report: Arc<str>) {
-        if !main.is_parked() {
+        if !self.processor.phases.is_parked(main.key()) {
             return;
         }
         let key = main.key();

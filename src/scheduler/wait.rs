@@ -1,13 +1,45 @@
 //! What a wait is: its reason, what it is for, its deadline, and how it ended.
 
 use std::fmt;
+use std::panic::Location;
 
 use crate::base::clock::Deadline;
 
 /// What can say what it is and who holds it, for dumps and deadlock reports.
 pub(crate) trait Describe {
-    /// One line, such as `Mutex "accounts" held by task 7 (teller)`.
+    /// A few words, such as `a Mutex<i32>`.
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+
+    /// Who keeps others waiting, if that is known: the words that lead to it, such as ` held by `, and who.
+    fn holder(&self) -> Option<(&'static str, Holder)> {
+        None
+    }
+}
+
+/// Who has something that others wait for, and where it was taken. Two plain words to write: what a lock
+/// can afford each time that it is taken. The report finds the name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holder {
+    /// The number of a task; 0 for a plain thread.
+    pub(crate) task: u64,
+    pub(crate) since: Option<&'static Location<'static>>,
+}
+
+impl Holder {
+    pub(crate) const NOBODY: Holder = Holder {
+        task: 0,
+        since: None,
+    };
+}
+
+/// So many of something, in words: `1 sender`, `2 senders`.
+pub(crate) struct Count(pub(crate) usize, pub(crate) &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Count(count, of) = self;
+        write!(f, "{count} {of}{}", if *count == 1 { "" } else { "s" })
+    }
 }
 
 /// What a wait is for. Lives on the stack of whoever waits.

@@ -20,9 +20,10 @@ use crate::sys::cpu::prefetch;
 use super::blocks::{Blocks, InUse};
 use super::current::{self, Enter, Suspended};
 use super::deque::Owner;
-use super::header::{AfterWake, Claim};
+use super::header::Claim;
 use super::inbox::{Address, Letter, Mailbox};
 use super::local::{Local, PARK};
+use super::phases::Phases;
 use super::processor::{Processor, START, START_PINNED};
 use super::shared::Shared;
 use super::switch::BaseYielder;
@@ -310,11 +311,12 @@ impl Worker<'_> {
         let entry = self.tasks.vacant_entry();
         let key = u32::try_from(entry.key()).expect("more than four thousand million tasks");
         task.set_key(key);
+        self.processor.phases.begin(key);
         let header = task.hot();
         let coroutine = RawCoroutine::new(stack, move |yielder| {
             let local = Local::new(task, BaseYielder::new(yielder));
             current::run_task(&local);
-            local.task.finish();
+            local.task.set_key(Phases::NO_KEY);
         });
         entry.insert(Started {
             coroutine,
@@ -341,6 +343,7 @@ impl Worker<'_> {
     #[inline]
     fn finish(&mut self, key: u32) {
         let started = self.tasks.remove(key as usize);
+        self.processor.phases.end(key);
         if let Some(stack) = started.coroutine.into_stack() {
             self.stacks.release(stack);
             self.has_released = true;
@@ -386,7 +389,6 @@ impl Worker<'_> {
     #[cold]
     pub(super) fn refuse(&self, task: TaskRef, why: io::Error) {
         current::refuse_task(&task, why);
-        task.finish();
         self.processor.shared.dismiss();
     }
 
@@ -405,6 +407,7 @@ impl Worker<'_> {
     fn obey(&mut self, letter: Letter) {
         match letter {
             Letter::Wake(task) => wake::deliver(self.processor, &task),
+            Letter::WakeKey(key) => self.processor.wake_key(key),
             Letter::Describe(collector) => self.describe(&collector),
             Letter::Settle(collector) => self.settle(&collector),
             Letter::Deadlock(main, report) => self.end_with(&main, report),
@@ -423,23 +426,7 @@ impl Worker<'_> {
         let now = self.processor.clock.now();
         self.processor.set_tick(now);
         while let Some(key) = self.processor.pop_due(now) {
-            self.wake_key(key);
-        }
-    }
-
-    fn wake_key(&self, key: u32) {
-        let after = self
-            .tasks
-            .get(key as usize)
-            .map_or(AfterWake::Nothing, |started| {
-                let wake = |local: Option<&Local>| local.map(|local| local.task.wake());
-                started
-                    .suspended
-                    .inspect(wake)
-                    .unwrap_or(AfterWake::Nothing)
-            });
-        if after == AfterWake::Enqueue {
-            self.processor.enqueue(key);
+            self.processor.wake_key(key);
         }
     }
 

@@ -4,15 +4,17 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 use std::time::Duration;
 
 use crate::base::clock::Deadline;
-use crate::base::primitive::{AtomicBool, Ordering};
 use crate::scheduler::park;
 
+use super::kind::Kind;
+use super::poison::{Poison, Taken, checked};
 use super::raw_mutex::RawMutex;
 
 /// Mutual exclusion round a value: [`std::sync::Mutex`], but a green thread that waits for it lets the
@@ -51,8 +53,7 @@ use super::raw_mutex::RawMutex;
 /// ```
 pub struct Mutex<T: ?Sized> {
     raw: RawMutex,
-    /// Set while the lock is held, by a guard that a panic unwinds.
-    is_poisoned: AtomicBool,
+    poison: Poison,
     /// Touched by the holder of `raw` only, through its guard.
     value: UnsafeCell<T>,
 }
@@ -80,8 +81,7 @@ impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 #[clippy::has_significant_drop]
 pub struct MutexGuard<'a, T: ?Sized + 'a> {
     mutex: &'a Mutex<T>,
-    /// The locker was unwinding already: its destructors' work poisons nothing.
-    was_unwinding: bool,
+    taken: Taken,
     /// As std's guard, this one stays on its thread.
     stays: PhantomData<*const ()>,
 }
@@ -111,7 +111,7 @@ impl<T> Mutex<T> {
     pub const fn new(value: T) -> Self {
         Mutex {
             raw: RawMutex::new(),
-            is_poisoned: AtomicBool::new(false),
+            poison: Poison::new(),
             value: UnsafeCell::new(value),
         }
     }
@@ -148,7 +148,7 @@ impl<T: ?Sized> Mutex<T> {
     /// # Parks
     ///
     /// While somebody else holds the lock (`sync.mutex`). A task that locks twice waits for itself, which
-    /// the deadlock report will show.
+    /// the deadlock report will show: it names the holder, and the line where it has locked.
     ///
     /// # Examples
     ///
@@ -160,7 +160,7 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     #[inline]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        self.raw.lock(Deadline::NEVER);
+        self.raw.lock(Deadline::NEVER, Self::kind);
         self.guard()
     }
 
@@ -179,6 +179,7 @@ impl<T: ?Sized> Mutex<T> {
     /// assert!(mutex.try_lock().is_err());
     /// # drop(guard);
     /// ```
+    #[track_caller]
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
         if self.raw.try_lock() {
@@ -219,8 +220,8 @@ impl<T: ?Sized> Mutex<T> {
         &self,
         timeout: Duration,
     ) -> Result<MutexGuard<'_, T>, LockTimeoutError<MutexGuard<'_, T>>> {
-        let has_lock =
-            self.raw.try_lock() || (!timeout.is_zero() && self.raw.lock(park::deadline(timeout)));
+        let has_lock = self.raw.try_lock()
+            || (!timeout.is_zero() && self.raw.lock(park::deadline(timeout), Self::kind));
         if has_lock {
             self.guard().map_err(LockTimeoutError::Poisoned)
         } else {
@@ -228,22 +229,26 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
+    #[inline]
+    fn kind() -> Kind {
+        Kind::of::<T>("sync.mutex", "a Mutex")
+    }
+
     /// Called with the lock just taken.
     #[inline]
     fn guard(&self) -> LockResult<MutexGuard<'_, T>> {
         let guard = MutexGuard {
             mutex: self,
-            was_unwinding: park::is_unwinding(),
+            taken: Taken::now(),
             stays: PhantomData,
         };
-        checked(self.is_poisoned(), guard)
+        self.poison.check(guard)
     }
 
     /// Whether a holder has panicked, and nobody has cleared that since.
     #[inline]
     pub fn is_poisoned(&self) -> bool {
-        // Relaxed: whoever holds the lock has acquired what its holders before did.
-        self.is_poisoned.load(Ordering::Relaxed)
+        self.poison.is_set()
     }
 
     /// Forgets that a holder has panicked: the value has been put right.
@@ -264,7 +269,7 @@ impl<T: ?Sized> Mutex<T> {
     /// assert!(mutex.lock().is_ok());
     /// ```
     pub fn clear_poison(&self) {
-        self.is_poisoned.store(false, Ordering::Relaxed);
+        self.poison.clear();
     }
 
     /// The value, without locking: `&mut self` proves that nobody else is there.
@@ -286,12 +291,38 @@ impl<T: ?Sized> Mutex<T> {
     }
 }
 
-#[inline]
-fn checked<V>(is_poisoned: bool, value: V) -> LockResult<V> {
-    if is_poisoned {
-        Err(PoisonError::new(value))
-    } else {
-        Ok(value)
+/// A mutex that its holder has left for the length of a wait.
+pub(super) struct Released<'a, T: ?Sized> {
+    mutex: &'a Mutex<T>,
+    taken: Taken,
+}
+
+impl<'a, T: ?Sized> MutexGuard<'a, T> {
+    /// Unlocks without a look at panics: the holder means to come back.
+    pub(super) fn release(self) -> Released<'a, T> {
+        let this = ManuallyDrop::new(self);
+        this.mutex.raw.unlock();
+        Released {
+            mutex: this.mutex,
+            taken: this.taken,
+        }
+    }
+}
+
+impl<'a, T: ?Sized> Released<'a, T> {
+    /// Unwinds when the task is cancelled while somebody else has the lock.
+    #[track_caller]
+    pub(super) fn relock(self) -> LockResult<MutexGuard<'a, T>> {
+        self.mutex.raw.lock(Deadline::NEVER, Mutex::<T>::kind);
+        self.mutex.poison.check(MutexGuard {
+            mutex: self.mutex,
+            taken: self.taken,
+            stays: PhantomData,
+        })
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        Mutex::<T>::kind()
     }
 }
 
@@ -316,10 +347,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if !self.was_unwinding && park::is_panicking() {
-            // Relaxed: published by the unlock.
-            self.mutex.is_poisoned.store(true, Ordering::Relaxed);
-        }
+        self.mutex.poison.leave(self.taken);
         self.mutex.raw.unlock();
     }
 }

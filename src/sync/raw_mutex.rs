@@ -20,21 +20,17 @@
 //! lead there are the unlock (it nudges), the first one's looking (it takes the lock or asks for the promise)
 //! and the first one's leaving (it nudges the next if the lock is free).
 
-use std::fmt;
-use std::task::Waker;
+use std::fmt::{self, Display};
 
 use crate::base::clock::Deadline;
-use crate::base::primitive::{AtomicU64, Ordering};
-use crate::scheduler::park::{self, Describe, Wait};
+use crate::scheduler::park::{self, Describe, Holder, Sleeper, Wait};
 
+use super::kind::Kind;
 use super::latch::{Latch, Latched};
 use super::wait_list::{self, Queue, Ticket, WaitList};
 
 pub(super) struct RawMutex {
     state: Latch<State>,
-    /// The task that took the lock last, 0 for a plain thread. For reports alone: written after the lock
-    /// is taken, and nothing is decided by it.
-    holder: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -44,7 +40,15 @@ struct State {
     is_nudged: bool,
     /// The first waiter gets the lock at the next unlock.
     is_promised: bool,
+    /// Who took the lock last. For reports alone: nothing is decided by it.
+    holder: Holder,
     line: WaitList<()>,
+}
+
+/// The lock as one who waits for it describes it.
+struct Wanted<'a> {
+    raw: &'a RawMutex,
+    kind: Kind,
 }
 
 impl RawMutex {
@@ -54,50 +58,58 @@ impl RawMutex {
                 is_locked: false,
                 is_nudged: false,
                 is_promised: false,
+                holder: Holder::NOBODY,
                 line: WaitList::new(),
             }),
-            holder: AtomicU64::new(0),
         }
     }
 
-    #[inline]
-    fn note_holder(&self) {
-        // Relaxed: for reports.
-        self.holder.store(park::current_id(), Ordering::Relaxed);
-    }
-
+    #[track_caller]
     #[inline]
     pub(super) fn try_lock(&self) -> bool {
-        let is_free = !std::mem::replace(&mut self.state.lock().is_locked, true);
-        if is_free {
-            self.note_holder();
+        let holder = park::current_holder();
+        let mut state = self.state.lock();
+        if state.is_locked {
+            return false;
         }
-        is_free
+        state.is_locked = true;
+        state.holder = holder;
+        true
     }
 
     /// False when the deadline passed before the lock was had.
+    ///
+    /// The kind is asked for only when there is a wait: a lock that is free pays nothing for it.
     #[track_caller]
     #[inline]
-    pub(super) fn lock(&self, deadline: Deadline) -> bool {
+    pub(super) fn lock(&self, deadline: Deadline, kind: fn() -> Kind) -> bool {
+        // Before the latch: the stores inside are of what is in registers.
+        let holder = park::current_holder();
         let mut state = self.state.lock();
         if state.is_locked {
-            return self.lock_contended(state, deadline);
+            return self.lock_contended(state, deadline, kind);
         }
         state.is_locked = true;
-        drop(state);
-        self.note_holder();
+        state.holder = holder;
         true
     }
 
     #[cold]
     #[track_caller]
-    fn lock_contended(&self, mut state: Latched<'_, State>, deadline: Deadline) -> bool {
+    fn lock_contended(
+        &self,
+        mut state: Latched<'_, State>,
+        deadline: Deadline,
+        kind: fn() -> Kind,
+    ) -> bool {
         let ticket = state.line.join(());
         drop(state);
-        let wait = Wait::new("sync.mutex").on(self).until(deadline);
+        let kind = kind();
+        let wanted = Wanted { raw: self, kind };
+        let wait = Wait::new(kind.reason).on(&wanted).until(deadline);
         let has_lock = wait_list::wait(self, ticket, &wait);
         if has_lock {
-            self.note_holder();
+            self.state.lock().holder = park::current_holder();
         }
         has_lock
     }
@@ -118,7 +130,7 @@ impl RawMutex {
 }
 
 #[inline]
-fn wake(waker: Option<Waker>) {
+fn wake(waker: Option<Sleeper>) {
     if let Some(waker) = waker {
         waker.wake();
     }
@@ -126,7 +138,7 @@ fn wake(waker: Option<Waker>) {
 
 impl State {
     /// The lock is left while somebody waits; returns the waker to wake.
-    fn pass_on(&mut self) -> Option<Waker> {
+    fn pass_on(&mut self) -> Option<Sleeper> {
         if self.is_promised {
             // It stays locked: the one called has it now.
             self.is_promised = false;
@@ -137,7 +149,7 @@ impl State {
     }
 
     /// Sends the first waiter to look, unless it is on its way already.
-    fn nudge(&mut self) -> Option<Waker> {
+    fn nudge(&mut self) -> Option<Sleeper> {
         if self.is_nudged || self.line.is_empty() {
             return None;
         }
@@ -146,7 +158,7 @@ impl State {
     }
 
     /// A waiter gives up; returns whether it had been handed the lock, and the waker to wake.
-    fn leave(&mut self, ticket: &Ticket) -> (bool, Option<Waker>) {
+    fn leave(&mut self, ticket: &Ticket) -> (bool, Option<Sleeper>) {
         let left = self.line.leave(ticket);
         if left.is_called {
             return (true, None);
@@ -209,11 +221,12 @@ impl Queue for &RawMutex {
     }
 }
 
-impl Describe for RawMutex {
+impl Describe for Wanted<'_> {
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.holder.load(Ordering::Relaxed) {
-            0 => f.write_str("a Mutex held by a plain thread"),
-            id => write!(f, "a Mutex held by task {id}"),
-        }
+        self.kind.fmt(f)
+    }
+
+    fn holder(&self) -> Option<(&'static str, Holder)> {
+        Some((" held by ", self.raw.state.lock().holder))
     }
 }

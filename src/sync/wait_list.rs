@@ -6,7 +6,7 @@
 //! ```text
 //!   waiter                                   giver
 //!   latch: nothing there -> join             latch: put it into the first seat, `call_first`
-//!   unlatch, park                            unlatch, wake the waker that `call_first` gave
+//!   unlatch, park                            unlatch, wake the sleeper that `call_first` gave
 //!   latch: called? take it and leave
 //! ```
 //!
@@ -20,42 +20,84 @@
 //! | its deadline passed | leaves with nothing | takes what it was given: it came in time |
 //! | unwinding (cancelled) | leaves with nothing | hands what it was given to the next in line |
 //!
-//! Wakers are taken out inside the latch and used outside of it: see [`Wakers`]. A wake that finds its
+//! A select stands in several lines at once, with a [`Stake`] in each of its seats. Whoever would call such
+//! a seat must win the select's claim first; if somebody else has, the seat is passed over: out of the
+//! line, uncalled, until its select comes to leave it. So "somebody stands in line" is no promise that a
+//! call finds somebody: who calls looks at what `call_first` gives.
+//!
+//! Sleepers are taken out inside the latch and woken outside of it: see [`Wakers`]. A wake that finds its
 //! waiter gone is a no-op, by `scheduler::park`'s contract.
 
-use std::task::Waker;
-
-use slab::Slab;
-
-use crate::scheduler::park::{self, Wait, Wake};
+use crate::scheduler::park::{self, Sleeper, Wait, Wake};
+use crate::task::claim::{Claim, Stake, Win};
 
 /// No seat.
-const NONE: usize = usize::MAX;
+const NONE: u32 = u32::MAX;
 
-/// A slab of seats that keeps more than this many when all are empty is given back.
+/// Room for more seats than this on the heap is given back when all are free.
 const KEPT: usize = 64;
 
-struct Seat<P> {
-    /// Taken by whoever wakes.
-    waker: Option<Waker>,
-    payload: P,
-    /// Neighbours in the line; `NONE` at its ends. Means nothing once called.
-    before: usize,
-    after: usize,
-    is_called: bool,
+/// Where a waiter is on its way through the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Nobody sits here.
+    Free,
+    InLine,
+    Called,
+    /// Out of the line without a call: its select has been won elsewhere.
+    PassedOver,
 }
 
-/// The line, and the seats of those called but not back yet.
+/// Filled and emptied field by field: a seat moved as a whole would be read right after it was written in
+/// parts, which the processor must wait for.
+struct Seat<P> {
+    /// Taken by whoever wakes; nobody then.
+    sleeper: Sleeper,
+    /// `None` in a free seat.
+    payload: Option<P>,
+    /// `None` for one who waits for this alone.
+    stake: Option<Stake>,
+    /// Neighbours in the line; `NONE` at its ends. In a free seat `after` is the next free one. Else they
+    /// mean nothing.
+    before: u32,
+    after: u32,
+    place: Place,
+}
+
+/// The line, and the seats of those out of it but not back yet.
 pub(crate) struct WaitList<P> {
-    /// Allocates at the first wait; a line that is used again and again does not allocate.
-    seats: Slab<Seat<P>>,
-    first: usize,
-    last: usize,
+    /// The seat with the number 0, here and not on the heap: most lines have one waiter at most.
+    one: Seat<P>,
+    /// The seats from 1 on. Allocates at the first wait of a second waiter; a line that is used again and
+    /// again does not allocate.
+    more: Option<Box<More<P>>>,
+    first: u32,
+    last: u32,
+}
+
+struct More<P> {
+    seats: Vec<Seat<P>>,
+    /// The first free one, by its number in the line.
+    free: u32,
+    taken: usize,
+}
+
+impl<P> Seat<P> {
+    const fn free(after: u32) -> Self {
+        Seat {
+            sleeper: Sleeper::NOBODY,
+            payload: None,
+            stake: None,
+            before: NONE,
+            after,
+            place: Place::Free,
+        }
+    }
 }
 
 /// A waiter's claim to its seat, from `join` to `leave`.
 #[derive(Debug)]
-pub(crate) struct Ticket(usize);
+pub(crate) struct Ticket(u32);
 
 /// What a waiter takes with it.
 #[must_use]
@@ -65,93 +107,194 @@ pub(crate) struct Left<P> {
     pub(crate) is_called: bool,
     /// It stood first in line, uncalled: what kept it waiting may be no obstacle to the next.
     pub(crate) was_first: bool,
-    /// The waiter's own, still: its drop is a count that goes down.
-    _waker: Option<Waker>,
 }
 
 impl<P> WaitList<P> {
     pub(crate) const fn new() -> Self {
         WaitList {
-            seats: Slab::new(),
+            one: Seat::free(NONE),
+            more: None,
             first: NONE,
             last: NONE,
         }
     }
 
-    /// Whether nobody waits to be called.
+    /// Whether nobody stands in line. Somebody who does may be past being called, where selects wait.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.first == NONE
     }
 
+    #[inline]
+    fn get(&self, seat: u32) -> &Seat<P> {
+        match seat {
+            0 => &self.one,
+            other => {
+                let more = self.more.as_ref().expect("it has been sat on");
+                &more.seats[other as usize - 1]
+            }
+        }
+    }
+
+    #[inline]
+    fn seat(&mut self, seat: u32) -> &mut Seat<P> {
+        match seat {
+            0 => &mut self.one,
+            other => {
+                let more = self.more.as_mut().expect("it has been sat on");
+                &mut more.seats[other as usize - 1]
+            }
+        }
+    }
+
     /// Takes a seat at the end of the line for the running task or thread.
     #[inline]
     pub(crate) fn join(&mut self, payload: P) -> Ticket {
-        let seat = self.seats.insert(Seat {
-            // A count goes up; no code but ours runs inside the latch.
-            waker: Some(park::current_waker()),
-            payload,
-            before: self.last,
-            after: NONE,
-            is_called: false,
-        });
-        match self.last {
-            NONE => self.first = seat,
-            last => self.seats[last].after = seat,
+        self.sit(payload, None)
+    }
+
+    /// As [`join`](Self::join), for an arm of a select.
+    pub(crate) fn join_as(&mut self, stake: Stake, payload: P) -> Ticket {
+        self.sit(payload, Some(stake))
+    }
+
+    #[inline]
+    fn sit(&mut self, payload: P, stake: Option<Stake>) -> Ticket {
+        let number = match self.one.place {
+            Place::Free => 0,
+            _ => self.find_free(),
+        };
+        let before = self.last;
+        let seat = self.seat(number);
+        seat.sleeper = park::sleeper();
+        seat.payload = Some(payload);
+        seat.stake = stake;
+        seat.before = before;
+        seat.after = NONE;
+        seat.place = Place::InLine;
+        match before {
+            NONE => self.first = number,
+            last => self.seat(last).after = number,
         }
-        self.last = seat;
-        Ticket(seat)
+        self.last = number;
+        Ticket(number)
+    }
+
+    fn find_free(&mut self) -> u32 {
+        let more = self.more.get_or_insert_with(|| {
+            Box::new(More {
+                seats: Vec::new(),
+                free: NONE,
+                taken: 0,
+            })
+        });
+        more.taken += 1;
+        if more.free == NONE {
+            more.seats.push(Seat::free(NONE));
+            return u32::try_from(more.seats.len()).expect("fewer waiters than 2^32");
+        }
+        let number = more.free;
+        more.free = more.seats[number as usize - 1].after;
+        number
     }
 
     /// What the first in line has brought.
     #[inline]
     pub(crate) fn first(&mut self) -> Option<&mut P> {
-        self.seats.get_mut(self.first).map(|seat| &mut seat.payload)
+        match self.first {
+            NONE => None,
+            first => self.seat(first).payload.as_mut(),
+        }
     }
 
-    /// Calls the first in line, out of it; returns the waker to wake.
+    /// Calls the first in line, out of it; returns whom to wake.
     #[inline]
-    pub(crate) fn call_first(&mut self) -> Option<Waker> {
+    pub(crate) fn call_first(&mut self) -> Option<Sleeper> {
         self.call_first_with(|_| ())
     }
 
     /// As [`call_first`](Self::call_first), for a caller that brings or fetches something.
     #[inline]
-    pub(crate) fn call_first_with(&mut self, exchange: impl FnOnce(&mut P)) -> Option<Waker> {
+    pub(crate) fn call_first_with(&mut self, exchange: impl FnOnce(&mut P)) -> Option<Sleeper> {
+        self.call_other(None, exchange)
+    }
+
+    /// As [`call_first_with`](Self::call_first_with), for a select, which passes its own seats over.
+    #[inline]
+    pub(crate) fn call_other(
+        &mut self,
+        own: Option<&'static Claim>,
+        exchange: impl FnOnce(&mut P),
+    ) -> Option<Sleeper> {
         let first = self.first;
-        let seat = self.seats.get_mut(first)?;
-        exchange(&mut seat.payload);
-        seat.is_called = true;
-        let waker = seat.waker.take();
-        self.unlink(first);
-        // A seat without a waker was nudged before: its waiter is on its way and will see the call.
-        Some(waker.unwrap_or_else(|| Waker::noop().clone()))
+        if first == NONE {
+            return None;
+        }
+        let number = match self.seat(first).stake {
+            None => first,
+            Some(_) => self.win_some(own)?,
+        };
+        let seat = self.seat(number);
+        if let Some(payload) = &mut seat.payload {
+            exchange(payload);
+        }
+        seat.place = Place::Called;
+        // One that was nudged before is on its way, and will see the call: nobody is to be woken.
+        let sleeper = seat.sleeper.take();
+        self.unlink(number);
+        Some(sleeper)
+    }
+
+    /// The first in line that is not a select, or a select that is won by this call.
+    #[cold]
+    fn win_some(&mut self, own: Option<&'static Claim>) -> Option<u32> {
+        let mut next = self.first;
+        while next != NONE {
+            let number = next;
+            let seat = self.seat(number);
+            next = seat.after;
+            let Some(stake) = seat.stake else {
+                return Some(number);
+            };
+            if own.is_some_and(|own| std::ptr::eq(own, stake.claim())) {
+                continue;
+            }
+            match stake.win() {
+                Win::Won => return Some(number),
+                Win::Lost => {
+                    seat.place = Place::PassedOver;
+                    self.unlink(number);
+                }
+            }
+        }
+        None
     }
 
     /// Calls everybody.
     pub(crate) fn call_all(&mut self) -> Wakers {
         let mut wakers = Wakers::new();
-        while let Some(waker) = self.call_first() {
-            wakers.push(waker);
+        while let Some(sleeper) = self.call_first() {
+            wakers.push(sleeper);
         }
         wakers
     }
 
-    /// Takes the waker of the first in line, who stays there to see for itself.
-    pub(crate) fn nudge_first(&mut self) -> Option<Waker> {
-        self.seats.get_mut(self.first)?.waker.take()
+    /// Wakes the first in line, who stays there, to see for itself.
+    pub(crate) fn nudge_first(&mut self) -> Option<Sleeper> {
+        match self.first {
+            NONE => None,
+            first => Some(self.seat(first).sleeper.take()),
+        }
     }
 
     /// The waiter parks again after a nudge.
     pub(crate) fn stay(&mut self, ticket: &Ticket) {
-        let waker = &mut self.seats[ticket.0].waker;
-        debug_assert!(waker.is_none(), "only a nudged waiter has lost its waker");
-        *waker = Some(park::current_waker());
+        self.seat(ticket.0).sleeper = park::sleeper();
     }
 
     #[inline]
     pub(crate) fn is_called(&self, ticket: &Ticket) -> bool {
-        self.seats[ticket.0].is_called
+        self.get(ticket.0).place == Place::Called
     }
 
     /// Whether the seat is the first in line.
@@ -163,43 +306,58 @@ impl<P> WaitList<P> {
     /// Gives the seat up; once a ticket.
     #[inline]
     pub(crate) fn leave(&mut self, ticket: &Ticket) -> Left<P> {
-        let was_first = self.is_first(ticket);
-        if !self.seats[ticket.0].is_called {
-            self.unlink(ticket.0);
+        let number = ticket.0;
+        let was_first = self.first == number;
+        if self.seat(number).place == Place::InLine {
+            self.unlink(number);
         }
-        let seat = self.seats.remove(ticket.0);
-        if self.seats.is_empty() && self.seats.capacity() > KEPT {
-            self.seats = Slab::new();
+        let seat = self.seat(number);
+        // The waiter's own, if it is there still: a plain thread's is a count that goes down.
+        let _own = seat.sleeper.take();
+        let payload = seat.payload.take().expect("the seat is the caller's");
+        let is_called = seat.place == Place::Called;
+        seat.place = Place::Free;
+        if number != 0 {
+            self.give_back(number);
         }
         Left {
-            payload: seat.payload,
-            is_called: seat.is_called,
+            payload,
+            is_called,
             was_first,
-            _waker: seat.waker,
+        }
+    }
+
+    fn give_back(&mut self, number: u32) {
+        let Some(more) = &mut self.more else { return };
+        more.seats[number as usize - 1].after = more.free;
+        more.free = number;
+        more.taken -= 1;
+        if more.taken == 0 && more.seats.len() > KEPT {
+            self.more = None;
         }
     }
 
     #[inline]
-    fn unlink(&mut self, seat: usize) {
-        let Seat { before, after, .. } = self.seats[seat];
+    fn unlink(&mut self, number: u32) {
+        let Seat { before, after, .. } = *self.seat(number);
         match before {
             NONE => self.first = after,
-            before => self.seats[before].after = after,
+            before => self.seat(before).after = after,
         }
         match after {
             NONE => self.last = before,
-            after => self.seats[after].before = before,
+            after => self.seat(after).before = before,
         }
     }
 }
 
-/// Wakers gathered inside a latch, to be woken outside.
+/// Sleepers gathered inside a latch, to be woken outside.
 #[must_use = "the called wait until they are woken"]
 #[derive(Debug)]
 pub(crate) struct Wakers {
     /// Most of the time there is one at most: no allocation.
-    first: Option<Waker>,
-    more: Vec<Waker>,
+    first: Option<Sleeper>,
+    more: Vec<Sleeper>,
 }
 
 impl Wakers {
@@ -210,21 +368,21 @@ impl Wakers {
         }
     }
 
-    pub(crate) fn push(&mut self, waker: Waker) {
+    pub(crate) fn push(&mut self, sleeper: Sleeper) {
         match self.first {
-            None => self.first = Some(waker),
-            Some(_) => self.more.push(waker),
+            None => self.first = Some(sleeper),
+            Some(_) => self.more.push(sleeper),
         }
     }
 
     /// Wakes them in the order in which they were called.
     #[inline]
     pub(crate) fn wake(self) {
-        if let Some(waker) = self.first {
-            waker.wake();
+        if let Some(sleeper) = self.first {
+            sleeper.wake();
         }
-        for waker in self.more {
-            waker.wake();
+        for sleeper in self.more {
+            sleeper.wake();
         }
     }
 }
@@ -259,7 +417,7 @@ impl<Q: Queue> Drop for Seated<Q> {
 
 /// Parks until the queue says that the wait is over; the seat is given up on every way out.
 #[track_caller]
-#[inline]
+#[inline(always)]
 pub(crate) fn wait<Q: Queue>(queue: Q, ticket: Ticket, wait: &Wait<'_>) -> Q::Outcome {
     let seated = Seated { queue, ticket };
     loop {
@@ -280,8 +438,12 @@ pub(crate) fn wait<Q: Queue>(queue: Q, ticket: Ticket, wait: &Wait<'_>) -> Q::Ou
 
 impl<P> std::fmt::Debug for WaitList<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let more = self.more.as_ref().map_or(0, |more| more.taken);
         f.debug_struct("WaitList")
-            .field("seats", &self.seats.len())
+            .field(
+                "seats",
+                &(more + usize::from(self.one.place != Place::Free)),
+            )
             .field("is_empty", &self.is_empty())
             .finish_non_exhaustive()
     }

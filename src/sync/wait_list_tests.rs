@@ -13,7 +13,7 @@ fn the_first_to_come_is_the_first_to_be_called() {
     assert!(list.is_called(&tickets[0]) && list.is_first(&tickets[1]));
     let left = list.leave(&tickets[1]);
     assert!(left.was_first && !left.is_called && left.payload == 1);
-    list.call_first_with(|payload| *payload = 7).unwrap();
+    let _nobody_sleeps = list.call_first_with(|payload| *payload = 7).unwrap();
     assert!(list.is_empty() && list.call_first().is_none());
     let left = list.leave(&tickets[2]);
     assert!(left.is_called && !left.was_first && left.payload == 7);

@@ -5,12 +5,18 @@ compile_error!(
     "greenloom runs on Unix only for now: see `src/sys` for the door a port would build"
 );
 
+#[cfg(feature = "process")]
+pub(crate) mod child;
 #[cfg(feature = "runtime")]
 pub(crate) mod cpu;
 pub(crate) mod fault;
+#[cfg(feature = "process")]
+pub(crate) mod image;
 pub(crate) mod memory;
 #[cfg(feature = "runtime")]
 pub(crate) mod poll;
+#[cfg(feature = "runtime")]
+pub(crate) mod process;
 #[cfg(feature = "runtime")]
 pub(crate) mod socket;
 #[cfg(feature = "runtime")]

@@ -1,10 +1,11 @@
 //! Sections of a task that cancellation reaches, and that it does not.
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::sync::Arc;
 
 use crate::base::clock::Deadline;
 use crate::coroutine::ambient;
-use crate::scheduler::cancel::{Target, Unwind};
+use crate::scheduler::cancel::{Flag, Target, Unwind};
 use crate::scheduler::current;
 use crate::scheduler::local::Local;
 use crate::scheduler::park;
@@ -109,26 +110,38 @@ fn on_local<R>(f: impl FnOnce(&Local) -> R) -> R {
     current::with_local(|local| f(local.expect("the task that entered the scope leaves it")))
 }
 
-/// The deadline of [`until`] came before the closure's end.
+/// The deadline of [`until`], or a raised flag, came before the closure's end.
 #[derive(Debug)]
 pub(crate) struct Expired;
 
 /// Runs `f`, which is unwound from its first wait at or after the deadline; returns when it has been,
 /// destructors and all.
+pub(crate) fn until<T>(deadline: Deadline, f: impl FnOnce() -> T) -> Result<T, Expired> {
+    within("timeout", deadline, None, |_| f())
+}
+
+/// Runs `f`, which is unwound from its first wait after the deadline has come or the flag was raised;
+/// returns when it has been, destructors and all. `f` is told the number of the scope, which is 0 on a
+/// plain thread.
 ///
 /// `f`'s own value wins over an expiry, and its own panic over both. Of nested ones that have expired
-/// together the outermost reports.
-pub(crate) fn until<T>(deadline: Deadline, f: impl FnOnce() -> T) -> Result<T, Expired> {
-    let _pin = ambient::forbid_suspend("timeout");
+/// together the outermost reports. Whoever raises the flag wakes the task.
+pub(super) fn within<T>(
+    what: &'static str,
+    deadline: Deadline,
+    flag: Option<Arc<Flag>>,
+    f: impl FnOnce(u64) -> T,
+) -> Result<T, Expired> {
+    let _pin = ambient::forbid_suspend(what);
     let is_unwinding =
         current::with_task(|task| task.map(|(processor, local)| local.is_unwinding(processor)));
     let Some(is_unwinding) = is_unwinding else {
         // A plain thread has nothing to unwind it with: the caller's waits go on to their end.
-        return Ok(f());
+        return Ok(f(0));
     };
     let attempt = || {
-        let id = on_local(|local| local.push_deadline(deadline));
-        let result = catch_unwind(AssertUnwindSafe(f));
+        let id = on_local(|local| local.push_scope(deadline, flag));
+        let result = catch_unwind(AssertUnwindSafe(|| f(id)));
         on_local(Local::pop_scope);
         (id, result)
     };

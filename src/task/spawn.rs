@@ -12,6 +12,7 @@ use crate::scheduler::shared::Shared;
 use crate::stack::StackSize;
 
 use super::join::JoinHandle;
+use super::locals::heir;
 
 /// Settings of a task that is yet to be spawned.
 ///
@@ -80,7 +81,8 @@ impl Builder {
     {
         let handle = Handle::current().ok_or(SpawnError::NoWorker)?;
         let spec = self.spec(handle.shared(), Location::caller())?;
-        Ok(JoinHandle::new(launch_pinned(handle.shared(), spec, f)?))
+        let joiner = launch_pinned(handle.shared(), spec, heir(f))?;
+        Ok(JoinHandle::new(joiner))
     }
 
     pub(crate) fn spec(
@@ -117,7 +119,7 @@ impl Builder {
             return Err(SpawnError::Stopping.into());
         }
         let spec = self.spec(shared, place)?;
-        Ok(JoinHandle::new(launch(shared, spec, f, ())?))
+        Ok(JoinHandle::new(launch(shared, spec, heir(f), ())?))
     }
 }
 
@@ -170,7 +172,7 @@ where
             runtime: shared.id,
             pinned: false,
         };
-        Ok(launch(shared, spec, f, ()))
+        Ok(launch(shared, spec, heir(f), ()))
     });
     match launched {
         Ok(Ok(joiner)) => JoinHandle::new(joiner),

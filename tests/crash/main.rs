@@ -9,6 +9,8 @@ mod net;
 mod overflow;
 #[cfg(feature = "runtime")]
 mod panic_abort;
+#[cfg(feature = "runtime")]
+mod process;
 mod stack_limits;
 #[cfg(feature = "runtime")]
 mod stackless;

@@ -1,5 +1,12 @@
 //! Channels: order, ends, cancellation, time-outs, and plain threads among tasks.
 
+mod broadcast;
+mod executor;
+mod model;
+mod oneshot;
+mod ticker;
+mod watch;
+
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 

@@ -1,43 +1,35 @@
-//! What the library does, seen from outside: one binary, a module for each wing.
+//! Behaviour of the runtime and all that stands on it, one module a wing. The coroutine layer is in tests/core.
 
-mod coroutine;
-mod generator;
-mod greenlet;
-mod stack;
-
-#[cfg(feature = "runtime")]
 mod blocking;
-#[cfg(feature = "runtime")]
 mod cancel;
-#[cfg(feature = "runtime")]
 mod channel;
-#[cfg(feature = "runtime")]
+mod command;
 mod deadlock;
 #[cfg(feature = "runtime")]
 mod fs;
 #[cfg(feature = "runtime")]
+mod faces;
+mod group;
+#[cfg(feature = "process")]
+mod ipc;
 mod join;
-#[cfg(feature = "runtime")]
+mod locals;
 mod mix;
-#[cfg(feature = "runtime")]
 mod net;
-#[cfg(feature = "runtime")]
+mod pool;
 mod ported;
-#[cfg(feature = "runtime")]
+mod process;
+#[cfg(feature = "process")]
+mod process_pool;
 mod queue;
-#[cfg(feature = "runtime")]
 mod runtime;
-#[cfg(feature = "runtime")]
 mod scope;
-#[cfg(feature = "runtime")]
+mod select;
+mod signal;
 mod spawn;
-#[cfg(feature = "runtime")]
 mod stress;
-#[cfg(feature = "runtime")]
 mod sync;
-#[cfg(feature = "runtime")]
 mod time;
-#[cfg(feature = "runtime")]
+mod token;
 mod util;
-#[cfg(feature = "runtime")]
 mod watch;

@@ -1,5 +1,15 @@
 //! Locks, semaphores and events: fairness, cancellation, time-outs, poison, and plain threads among them.
 
+mod barrier;
+mod condvar;
+mod leave;
+mod model;
+mod notify;
+mod once;
+mod rlock;
+mod rwlock;
+mod wait_group;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
@@ -387,7 +397,10 @@ fn a_deadlock_report_names_the_holder() {
         });
     let (text, id) = report.unwrap();
     assert!(
-        text.contains(&format!("sync.mutex on a Mutex held by task {id}")),
+        text.contains(&format!(
+            "sync.mutex on a Mutex<()> held by task {id} \"main\" itself since {}:",
+            file!()
+        )),
         "{text}"
     );
     assert!(text.contains("sync.rs"), "{text}");

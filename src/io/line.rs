@@ -1,4 +1,4 @@
-//! A line of waiters for one listener: first come, first served, and nobody's turn is lost.
+//! A line of waiters for one descriptor: first come, first served, and nobody's turn is lost.
 
 use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
@@ -6,12 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use crate::base::error::TimedOut;
-use crate::io::{Descriptor, Limit};
 use crate::scheduler::park::{self, Wait, Wake};
+
+use super::watch::{Descriptor, Limit, count_wait};
 
 /// Admits one at a time.
 #[derive(Debug, Default)]
-pub(super) struct Line(Mutex<Inner>);
+pub(crate) struct Line(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -40,7 +41,7 @@ impl Line {
 
     /// Waits for the turn. What is left of `limit` comes with it.
     #[track_caller]
-    pub(super) fn enter(
+    pub(crate) fn enter(
         &self,
         reason: &'static str,
         fd: BorrowedFd<'_>,
@@ -62,6 +63,7 @@ impl Line {
         let deadline = limit.deadline();
         let what = Descriptor(fd);
         let wait = Wait::new(reason).on(&what).until(deadline);
+        let _counted = Counted::begin();
         loop {
             let woken = park::park(&wait);
             if self.lock().served == Some(ticket) {
@@ -74,8 +76,25 @@ impl Line {
     }
 }
 
+/// Whoever stands behind waits for the descriptor too, though somebody else does so for it, perhaps in
+/// another runtime or on a plain thread: its worker is at no standstill.
+struct Counted;
+
+impl Counted {
+    fn begin() -> Counted {
+        count_wait(|waits| waits + 1);
+        Counted
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        count_wait(|waits| waits - 1);
+    }
+}
+
 /// A place in line, or the turn itself.
-pub(super) struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     line: &'a Line,
     ticket: u64,
 }

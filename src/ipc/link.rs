@@ -1,0 +1,407 @@
+//! Frames over a Unix stream socket: whole ones, with descriptors, in both directions at once.
+//!
+//! ```text
+//!   0        4      5      6             8           16
+//!   | length | kind | zero | descriptors | number    | length bytes ...
+//! ```
+//!
+//! Little-endian. `kind` and `number` are the business of whoever uses the link. Descriptors travel with the
+//! first byte of their frame; the kernel lets no read run past the bytes that they came with, so they are
+//! taken in the order of the frames.
+//!
+//! Both halves can be stopped anywhere, by a deadline or a cancellation, and go on from there: an [`Outgoing`]
+//! knows how much of it has left, an [`Incoming`] keeps what has come. What is to be done with half a frame that
+//! nobody wants to send to its end is for the user of the link to decide; the other side has to be sent the rest.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use crate::driver::registration::Direction;
+use crate::io::{Evented, Limit, aim};
+use crate::scheduler::park;
+use crate::sys::socket;
+
+use super::parcel::{MOST_DESCRIPTORS, Parcel};
+
+/// Length of a frame's head.
+const HEAD: usize = 16;
+
+/// Small frames are read as many at a time as fit into this.
+const READ_AHEAD: usize = 4096;
+
+/// A body is given room in steps, so that a length alone costs its reader nothing.
+const STEP: usize = 1 << 20;
+
+/// No frame is longer than this, whatever its head says.
+pub(crate) const LONGEST: usize = 1 << 30;
+
+/// What stands before the bytes of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Head {
+    length: u32,
+    kind: u8,
+    descriptors: u16,
+    number: u64,
+}
+
+impl Head {
+    fn write(self) -> [u8; HEAD] {
+        let mut head = [0; HEAD];
+        head[..4].copy_from_slice(&self.length.to_le_bytes());
+        head[4] = self.kind;
+        head[6..8].copy_from_slice(&self.descriptors.to_le_bytes());
+        head[8..].copy_from_slice(&self.number.to_le_bytes());
+        head
+    }
+
+    fn read(head: &[u8; HEAD]) -> Head {
+        let [a, b, c, d, kind, _, e, f, number @ ..] = *head;
+        Head {
+            length: u32::from_le_bytes([a, b, c, d]),
+            kind,
+            descriptors: u16::from_le_bytes([e, f]),
+            number: u64::from_le_bytes(number),
+        }
+    }
+}
+
+/// A frame that has come.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) number: u64,
+    pub(crate) parcel: Parcel,
+}
+
+/// One end of a connection. Sending and receiving are independent; one at a time of each.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    /// In blocking mode: what must not block says so at each call.
+    io: Evented<OwnedFd>,
+}
+
+impl Wire {
+    /// Takes over a connected Unix stream socket.
+    pub(crate) fn new(socket: OwnedFd) -> Wire {
+        Wire {
+            io: Evented::from_nonblocking(socket),
+        }
+    }
+
+    /// Two ends of one connection; both are closed when a program is executed.
+    ///
+    /// # Errors
+    /// When there are too many descriptors.
+    pub(crate) fn pair() -> io::Result<(Wire, OwnedFd)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        socket::silence(ours.as_fd())?;
+        socket::silence(theirs.as_fd())?;
+        Ok((Wire::new(ours.into()), theirs.into()))
+    }
+
+    /// Ends the connection for both sides and wakes whoever waits for it; the descriptor stays open.
+    pub(crate) fn hang_up(&self) {
+        let _ = rustix::net::shutdown(self.io.as_fd(), rustix::net::Shutdown::Both);
+    }
+
+    /// Whether the other side has closed its end, which shows before what it had sent is received.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        socket::is_hung_up(self.io.as_fd())
+    }
+
+    /// Waits until something can be received: a frame's beginning, or the end.
+    ///
+    /// # Errors
+    /// `TimedOut`.
+    #[track_caller]
+    pub(crate) fn wait_readable(&self, limit: Limit) -> io::Result<()> {
+        let look = |source: &OwnedFd| socket::peek(source.as_fd(), &mut [0]);
+        let aim = aim(Direction::Read, "ipc.poll", limit);
+        self.io.operate(aim, look, |_| false).map(drop)
+    }
+
+    /// A plain thread that waits without limit does so in the call itself, for one system call instead of three.
+    fn may_block(limit: Limit) -> bool {
+        matches!(limit, Limit::Never) && park::current_id() == 0
+    }
+
+    #[track_caller]
+    fn recv(
+        &self,
+        buffer: &mut [u8],
+        descriptors: &mut VecDeque<OwnedFd>,
+        limit: Limit,
+    ) -> io::Result<usize> {
+        if Wire::may_block(limit) {
+            return socket::recv_passed(self.io.as_fd(), buffer, descriptors, true);
+        }
+        let aim = aim(Direction::Read, "ipc.recv", limit);
+        let call = |fd: &OwnedFd| socket::recv_passed(fd.as_fd(), buffer, descriptors, false);
+        self.io.operate(aim, call, |_| false)
+    }
+
+    #[track_caller]
+    fn send(
+        &self,
+        parts: &[IoSlice<'_>],
+        descriptors: &[BorrowedFd<'_>],
+        limit: Limit,
+    ) -> io::Result<usize> {
+        if Wire::may_block(limit) {
+            return socket::send_passing(self.io.as_fd(), parts, descriptors, true);
+        }
+        let aim = aim(Direction::Write, "ipc.send", limit);
+        let call = |fd: &OwnedFd| socket::send_passing(fd.as_fd(), parts, descriptors, false);
+        self.io.operate(aim, call, |_| false)
+    }
+}
+
+impl AsFd for Wire {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}
+
+/// A frame on its way out.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    head: [u8; HEAD],
+    parcel: Parcel,
+    /// How many bytes have left, head included.
+    sent: usize,
+}
+
+impl Outgoing {
+    /// # Errors
+    /// `InvalidInput` when it is longer than a frame may be.
+    pub(crate) fn new(kind: u8, number: u64, parcel: Parcel) -> io::Result<Outgoing> {
+        let length = parcel.bytes.len();
+        if length > LONGEST {
+            let text =
+                format!("a message of {length} bytes; {LONGEST} is the most that one may have");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        debug_assert!(
+            parcel.descriptors.len() <= MOST_DESCRIPTORS,
+            "a parcel does not take more"
+        );
+        let head = Head {
+            length: length as u32,
+            kind,
+            descriptors: parcel.descriptors.len() as u16,
+            number,
+        };
+        Ok(Outgoing {
+            head: head.write(),
+            parcel,
+            sent: 0,
+        })
+    }
+
+    /// Whether the other side has seen some of it, and so must be sent the rest.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.sent > 0
+    }
+
+    /// Sends what has not been sent yet.
+    ///
+    /// # Errors
+    /// `BrokenPipe`, `ConnectionReset` when the other side is gone; `TimedOut`.
+    ///
+    /// # Cancellation
+    /// Unwinds while it waits; what is left can be sent later.
+    #[track_caller]
+    pub(crate) fn send(&mut self, wire: &Wire, limit: Limit) -> io::Result<()> {
+        let whole = HEAD + self.parcel.bytes.len();
+        while self.sent < whole {
+            let head = &self.head[self.sent.min(HEAD)..];
+            let body = &self.parcel.bytes[self.sent.saturating_sub(HEAD)..];
+            let parts = [IoSlice::new(head), IoSlice::new(body)];
+            let descriptors: Vec<BorrowedFd<'_>> = match self.sent {
+                0 => self.parcel.descriptors.iter().map(AsFd::as_fd).collect(),
+                _ => Vec::new(),
+            };
+            self.sent += wire.send(&parts, &descriptors, limit)?;
+        }
+        // The kernel holds its own references.
+        self.parcel.descriptors.clear();
+        Ok(())
+    }
+}
+
+/// What has come and was not asked for yet.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    /// Read ahead: `buffer[taken..]`.
+    buffer: Vec<u8>,
+    taken: usize,
+    descriptors: VecDeque<OwnedFd>,
+    /// A frame whose body is still coming.
+    begun: Option<(Head, Vec<u8>)>,
+    longest: usize,
+}
+
+impl Incoming {
+    /// For frames of at most so many bytes, beside the head.
+    pub(crate) fn new(longest: usize) -> Incoming {
+        Incoming {
+            buffer: Vec::new(),
+            taken: 0,
+            descriptors: VecDeque::new(),
+            begun: None,
+            longest: longest.min(LONGEST),
+        }
+    }
+
+    /// That begins with bytes that somebody else has read from the connection.
+    pub(crate) fn with_ahead(longest: usize, ahead: Vec<u8>) -> Incoming {
+        Incoming {
+            buffer: ahead,
+            ..Incoming::new(longest)
+        }
+    }
+
+    /// Takes all that has come out, for whoever goes on with the connection.
+    pub(crate) fn take_ahead(&mut self) -> Vec<u8> {
+        let mut ahead = Vec::new();
+        if let Some((head, body)) = self.begun.take() {
+            ahead.extend(head.write());
+            ahead.extend(body);
+        }
+        ahead.extend(self.buffer.drain(..).skip(self.taken));
+        self.taken = 0;
+        ahead
+    }
+
+    /// Whether descriptors have come that belong to frames not asked for yet.
+    pub(crate) fn has_descriptors(&self) -> bool {
+        !self.descriptors.is_empty()
+    }
+
+    /// From now on, for frames of at most so many bytes.
+    pub(crate) fn allow(&mut self, longest: usize) {
+        self.longest = longest.min(LONGEST);
+    }
+
+    /// Whether nothing has been read ahead: what comes next is still in the socket.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.taken == self.buffer.len() && self.begun.is_none()
+    }
+
+    /// The next frame; `None` at the end of the connection.
+    ///
+    /// # Errors
+    /// `InvalidData` for a frame that is too long or lacks its descriptors; `UnexpectedEof` for half a frame;
+    /// `TimedOut`.
+    ///
+    /// # Cancellation
+    /// Unwinds while it waits; what has come is kept.
+    #[track_caller]
+    pub(crate) fn recv(&mut self, wire: &Wire, limit: Limit) -> io::Result<Option<Frame>> {
+        while self.begun.is_none() {
+            if let Some((head, rest)) = self.buffer[self.taken..].split_first_chunk::<HEAD>() {
+                let head = Head::read(head);
+                self.check(head)?;
+                let length = (head.length as usize).min(rest.len());
+                let mut body = Vec::with_capacity((head.length as usize).min(STEP));
+                body.extend_from_slice(&rest[..length]);
+                self.taken += HEAD + length;
+                self.begun = Some((head, body));
+            } else if !self.read_ahead(wire, limit)? {
+                return match self.is_empty() {
+                    true => Ok(None),
+                    false => Err(io::ErrorKind::UnexpectedEof.into()),
+                };
+            }
+        }
+        self.fill(wire, limit)?;
+        let Some((head, bytes)) = self.begun.take() else {
+            unreachable!("it was begun above");
+        };
+        let count = usize::from(head.descriptors);
+        if count > self.descriptors.len() {
+            return Err(invalid(
+                "a frame without the descriptors that it should bring",
+            ));
+        }
+        let descriptors = self.descriptors.drain(..count).collect();
+        Ok(Some(Frame {
+            kind: head.kind,
+            number: head.number,
+            parcel: Parcel { bytes, descriptors },
+        }))
+    }
+
+    fn check(&self, head: Head) -> io::Result<()> {
+        if head.length as usize > self.longest {
+            let text = format!(
+                "a frame of {} bytes, where {} is the most",
+                head.length, self.longest
+            );
+            return Err(invalid(text));
+        }
+        Ok(())
+    }
+
+    /// False at the end.
+    #[track_caller]
+    fn read_ahead(&mut self, wire: &Wire, limit: Limit) -> io::Result<bool> {
+        self.buffer.drain(..self.taken);
+        self.taken = 0;
+        // Less than a head is left, or it would not be asked for more.
+        let mut room = [0; READ_AHEAD];
+        let count = wire.recv(&mut room, &mut self.descriptors, limit)?;
+        self.buffer.extend_from_slice(&room[..count]);
+        Ok(count > 0)
+    }
+
+    /// Reads the rest of the body, straight to where it stays.
+    #[track_caller]
+    fn fill(&mut self, wire: &Wire, limit: Limit) -> io::Result<()> {
+        let Some((head, body)) = &mut self.begun else {
+            return Ok(());
+        };
+        let length = head.length as usize;
+        while body.len() < length {
+            let have = body.len();
+            body.resize((have + STEP.max(have)).min(length), 0);
+            let mut end = have;
+            // Cut back to what has come, also when the wait unwinds.
+            let cut = Cut {
+                body,
+                end: &mut end,
+            };
+            while *cut.end < cut.body.len() {
+                let at = *cut.end;
+                match wire.recv(&mut cut.body[at..], &mut self.descriptors, limit)? {
+                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    count => *cut.end += count,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Shortens a body to the bytes that have come.
+struct Cut<'a> {
+    body: &'a mut Vec<u8>,
+    end: &'a mut usize,
+}
+
+impl Drop for Cut<'_> {
+    fn drop(&mut self) {
+        self.body.truncate(*self.end);
+    }
+}
+
+fn invalid(text: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
+#[cfg(test)]
+#[path = "link_tests.rs"]
+mod tests;

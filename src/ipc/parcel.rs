@@ -1,0 +1,233 @@
+//! A value on its way to another process: its bytes, and the descriptors that stand in it.
+//!
+//! A descriptor in a value is encoded as its number in the parcel, by [`Passed`]. While a value is encoded or
+//! decoded, the parcel's descriptors lie in a thread-local, for serde has no other way to reach them. So nothing
+//! may wait in between (`no_park`), and an encoding that is not ours finds nothing there and is an error.
+
+use std::cell::RefCell;
+use std::os::fd::{AsFd, OwnedFd};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::task::no_park;
+
+use super::codec::CodecError;
+
+/// The kernel takes so many descriptors in one message.
+pub(crate) const MOST_DESCRIPTORS: usize = 253;
+
+/// An encoded value.
+#[derive(Debug, Default)]
+pub(crate) struct Parcel {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) descriptors: Vec<OwnedFd>,
+}
+
+thread_local! {
+    /// The descriptors of the parcel that is being packed or unpacked on this thread.
+    static OPEN: RefCell<Option<Vec<Option<OwnedFd>>>> = const { RefCell::new(None) };
+}
+
+/// Puts back what was open before, whatever happens in between.
+struct Opened(Option<Vec<Option<OwnedFd>>>);
+
+impl Opened {
+    fn with(descriptors: Vec<Option<OwnedFd>>) -> Opened {
+        Opened(OPEN.replace(Some(descriptors)))
+    }
+
+    fn close(self) -> Vec<Option<OwnedFd>> {
+        OPEN.take().unwrap_or_default()
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        OPEN.replace(self.0.take());
+    }
+}
+
+impl Parcel {
+    /// Encodes a value. Runs its `Serialize`, which may not wait.
+    ///
+    /// # Errors
+    /// What `Serialize` says; a value with more descriptors than one message takes.
+    pub(crate) fn pack<T: Serialize>(value: &T) -> Result<Parcel, CodecError> {
+        Parcel::pack_after(Vec::new(), value)
+    }
+
+    /// As `pack`, behind bytes that are there already.
+    pub(crate) fn pack_after<T: Serialize>(
+        before: Vec<u8>,
+        value: &T,
+    ) -> Result<Parcel, CodecError> {
+        no_park(|| {
+            let opened = Opened::with(Vec::new());
+            let bytes = postcard::to_extend(value, before).map_err(CodecError::of::<T>)?;
+            let descriptors: Vec<_> = opened.close().into_iter().flatten().collect();
+            if descriptors.len() > MOST_DESCRIPTORS {
+                let text = format!(
+                    "it holds {} descriptors; {MOST_DESCRIPTORS} can be sent at once",
+                    descriptors.len()
+                );
+                return Err(CodecError::of::<T>(text));
+            }
+            Ok(Parcel { bytes, descriptors })
+        })
+    }
+
+    /// Decodes the value. Runs its `Deserialize`, which may not wait.
+    ///
+    /// # Errors
+    /// Bytes that are no such value, or more than one.
+    pub(crate) fn unpack<T: DeserializeOwned>(self) -> Result<T, CodecError> {
+        self.unpack_from(0)
+    }
+
+    /// As `unpack`, of what stands behind the first bytes.
+    pub(crate) fn unpack_from<T: DeserializeOwned>(self, begin: usize) -> Result<T, CodecError> {
+        let bytes = self.bytes.get(begin..).unwrap_or_default();
+        decode(bytes, self.descriptors)
+    }
+
+    /// As `unpack`, and the parcel stays as it is.
+    pub(crate) fn unpack_copy<T: DeserializeOwned>(&self) -> Result<T, CodecError> {
+        let copies = self
+            .descriptors
+            .iter()
+            .map(OwnedFd::try_clone)
+            .collect::<Result<_, _>>();
+        decode(&self.bytes, copies.map_err(CodecError::of::<T>)?)
+    }
+
+    /// The same once more.
+    pub(crate) fn try_clone(&self) -> std::io::Result<Parcel> {
+        let descriptors = self.descriptors.iter().map(OwnedFd::try_clone);
+        Ok(Parcel {
+            bytes: self.bytes.clone(),
+            descriptors: descriptors.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Result<T, CodecError> {
+    no_park(|| {
+        let _opened = Opened::with(descriptors.into_iter().map(Some).collect());
+        match postcard::take_from_bytes(bytes) {
+            Ok((value, [])) => Ok(value),
+            Ok((_, rest)) => Err(CodecError::of::<T>(format!(
+                "{} bytes are left over",
+                rest.len()
+            ))),
+            Err(error) => Err(CodecError::of::<T>(error)),
+        }
+    })
+}
+
+/// A descriptor as a part of a value: sending passes a copy on.
+#[derive(Debug)]
+pub(crate) struct Passed(pub(crate) OwnedFd);
+
+impl Passed {
+    /// Encodes a descriptor without giving it up.
+    pub(crate) fn serialize<S: Serializer>(
+        fd: &impl AsFd,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        use serde::ser::Error;
+        let is_open = OPEN.with_borrow(Option::is_some);
+        if !is_open {
+            let text =
+                "it holds a descriptor, which only greenloom's own processes and pipes can pass on";
+            return Err(S::Error::custom(text));
+        }
+        let copy = fd.as_fd().try_clone_to_owned().map_err(S::Error::custom)?;
+        let number = OPEN.with_borrow_mut(|open| {
+            let open = open.get_or_insert_default();
+            open.push(Some(copy));
+            open.len() - 1
+        });
+        serializer.serialize_u32(number as u32)
+    }
+}
+
+impl Serialize for Passed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Passed::serialize(&self.0, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Passed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let number = u32::deserialize(deserializer)? as usize;
+        let taken = OPEN.with_borrow_mut(|open| open.as_mut()?.get_mut(number)?.take());
+        taken
+            .map(Passed)
+            .ok_or_else(|| D::Error::custom("a descriptor that did not come with it"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::io::{Read, Write};
+
+    #[test]
+    fn a_value_and_its_descriptors_come_through() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let parcel = Parcel::pack(&("text", Passed(writer.into()), 7)).unwrap();
+        assert_eq!(parcel.descriptors.len(), 1);
+        let (text, Passed(writer), number) = parcel.unpack::<(String, Passed, i32)>().unwrap();
+        assert_eq!((text.as_str(), number), ("text", 7));
+        std::fs::File::from(writer).write_all(b"passed").unwrap();
+        let mut said = String::new();
+        reader.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "passed");
+    }
+
+    #[test]
+    fn a_descriptor_outside_of_a_parcel_is_refused() {
+        let (_, writer) = std::io::pipe().unwrap();
+        assert!(postcard::to_stdvec(&Passed(writer.into())).is_err());
+        assert!(postcard::from_bytes::<Passed>(&[0]).is_err());
+    }
+
+    #[test]
+    fn damaged_bytes_are_errors_and_name_the_type() {
+        let mut parcel = Parcel::pack(&(1u8, "abc")).unwrap();
+        parcel.bytes.push(0);
+        let error = parcel.unpack::<(u8, String)>().unwrap_err();
+        assert!(
+            error.to_string().contains("1 bytes are left over"),
+            "{error}"
+        );
+        let parcel = Parcel {
+            bytes: vec![9],
+            ..Parcel::default()
+        };
+        let error = parcel.unpack::<(u8, String)>().unwrap_err();
+        assert!(error.type_name().contains("String"), "{error}");
+        // A descriptor named twice is there once.
+        let (_, writer) = std::io::pipe().unwrap();
+        let parcel = Parcel {
+            bytes: vec![0, 0],
+            descriptors: vec![writer.into()],
+        };
+        assert!(parcel.unpack::<(Passed, Passed)>().is_err());
+    }
+
+    #[test]
+    fn a_panic_in_serialize_leaves_the_thread_clean() {
+        struct Bad;
+        impl Serialize for Bad {
+            fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+                panic!("no");
+            }
+        }
+        assert!(std::panic::catch_unwind(|| Parcel::pack(&Bad)).is_err());
+        assert!(OPEN.with_borrow(Option::is_none));
+    }
+}

@@ -1,0 +1,357 @@
+//! A two-way connection between processes that carries values whole, in order.
+
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::io::Limit;
+use crate::scheduler::park;
+use crate::sync::{LockTimeoutError, Mutex, MutexGuard};
+
+use super::error::{RecvError, SendError};
+use super::home;
+use super::link::{Incoming, LONGEST, Outgoing, Wire};
+use super::parcel::{Parcel, Passed};
+
+/// Makes a connection: what goes in at one end comes out at the other, in both directions.
+///
+/// Either end can be handed to a child process, in the argument of its function or through another pipe; and
+/// both work between the tasks and threads of one process. Python's `multiprocessing.Pipe`.
+///
+/// # Errors
+///
+/// When there are too many descriptors.
+///
+/// # Examples
+///
+/// ```
+/// use greenloom::ipc::{self, Conn};
+/// use greenloom::process::Process;
+///
+/// fn child(parent: Conn<u64, Vec<u64>>) {
+///     let numbers = parent.recv().unwrap();
+///     parent.send(&numbers.iter().sum()).unwrap();
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (ours, theirs) = ipc::pipe::<Vec<u64>, u64>()?;
+/// let process = Process::spawn(child, theirs)?;
+/// ours.send(&vec![1, 2, 3])?;
+/// assert_eq!(ours.recv()?, 6);
+/// process.join()?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn pipe<S, R>() -> io::Result<(Conn<S, R>, Conn<R, S>)> {
+    let (ours, theirs) = Wire::pair()?;
+    let theirs = Wire::new(theirs);
+    Ok((
+        Conn::new(ours, Incoming::new(LONGEST)),
+        Conn::new(theirs, Incoming::new(LONGEST)),
+    ))
+}
+
+/// One end of a [`pipe`]: sends values of type `S` and receives values of type `R`.
+///
+/// It is used by shared reference, from any number of tasks and threads; clones are the same end. When the last
+/// one is dropped, here and in every process that it was passed to, the other end receives what is on its way,
+/// and then [`RecvError::Closed`].
+///
+/// The system keeps some two hundred kilobytes on their way; a send that finds them full waits.
+///
+/// # Passing it on
+///
+/// It may stand in a value that is sent to another process, which then has the end as well. What it had read
+/// ahead goes along. One end that receives in several processes at once gets its values torn between them: pass
+/// it on and drop it, or use a [`Queue`](super::Queue).
+pub struct Conn<S, R = S> {
+    shared: Arc<Shared>,
+    values: PhantomData<fn(S) -> R>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    wire: Wire,
+    /// Locked by who sends. Inside, what a sender that gave up half way has left for the next.
+    sending: Mutex<Option<Outgoing>>,
+    /// Locked by who receives.
+    incoming: Mutex<Incoming>,
+}
+
+impl<S, R> Conn<S, R> {
+    fn new(wire: Wire, incoming: Incoming) -> Self {
+        let shared = Arc::new(Shared {
+            wire,
+            sending: Mutex::new(None),
+            incoming: Mutex::new(incoming),
+        });
+        Conn {
+            shared,
+            values: PhantomData,
+        }
+    }
+
+    /// Sends a value, waiting for room as long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]: the other end is gone, or the value cannot be encoded.
+    ///
+    /// # Cancellation
+    ///
+    /// Unwinds while it waits. A value of which a part has left is sent to its end all the same.
+    ///
+    /// # Parks
+    ///
+    /// While there is no room (`ipc.send`), or another one sends (`sync.mutex`).
+    #[track_caller]
+    pub fn send(&self, value: &S) -> Result<(), SendError>
+    where
+        S: Serialize,
+    {
+        self.send_within(value, Limit::Never)
+    }
+
+    /// As [`send`](Self::send), but gives up after `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`SendError::TimedOut`]: then no part of it has left. A value of which a part has left
+    /// when the time is over counts as sent: the rest follows by itself.
+    #[track_caller]
+    pub fn send_timeout(&self, value: &S, timeout: Duration) -> Result<(), SendError>
+    where
+        S: Serialize,
+    {
+        self.send_within(value, Limit::At(park::deadline(timeout)))
+    }
+
+    #[track_caller]
+    fn send_within(&self, value: &S, limit: Limit) -> Result<(), SendError>
+    where
+        S: Serialize,
+    {
+        let parcel = Parcel::pack(value).map_err(SendError::Codec)?;
+        let outgoing = Outgoing::new(0, 0, parcel)?;
+        let sending = lock(&self.shared.sending, limit).ok_or(SendError::TimedOut)?;
+        let mut turn = Turn {
+            shared: &self.shared,
+            sending,
+        };
+        if let Some(rest) = &mut *turn.sending {
+            rest.send(&self.shared.wire, limit)?;
+            *turn.sending = None;
+        }
+        // Where the turn's end finds it: also a wait that is over before it begins may unwind.
+        let outgoing = turn.sending.insert(outgoing);
+        let sent = outgoing.send(&self.shared.wire, limit);
+        let has_begun = outgoing.has_begun();
+        match sent {
+            Ok(()) => *turn.sending = None,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && has_begun => {}
+            Err(error) => {
+                *turn.sending = None;
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives the next value, waiting as long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Closed`] when the other end is gone and nothing is on its way; `Codec` when what came is
+    /// no `R`: it is taken all the same, and the next can be received.
+    ///
+    /// # Cancellation
+    ///
+    /// Unwinds while it waits; nothing is lost.
+    ///
+    /// # Parks
+    ///
+    /// While there is none (`ipc.recv`), or another one receives (`sync.mutex`).
+    #[track_caller]
+    pub fn recv(&self) -> Result<R, RecvError>
+    where
+        R: DeserializeOwned,
+    {
+        self.recv_within(Limit::Never)
+    }
+
+    /// As [`recv`](Self::recv), but gives up after `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`RecvError::TimedOut`].
+    #[track_caller]
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<R, RecvError>
+    where
+        R: DeserializeOwned,
+    {
+        self.recv_within(Limit::At(park::deadline(timeout)))
+    }
+
+    /// As [`recv`](Self::recv), if a value has come already.
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`RecvError::TimedOut`] when none has.
+    pub fn try_recv(&self) -> Result<R, RecvError>
+    where
+        R: DeserializeOwned,
+    {
+        self.recv_timeout(Duration::ZERO)
+    }
+
+    #[track_caller]
+    fn recv_within(&self, limit: Limit) -> Result<R, RecvError>
+    where
+        R: DeserializeOwned,
+    {
+        let mut incoming = lock(&self.shared.incoming, limit).ok_or(RecvError::TimedOut)?;
+        let frame = incoming.recv(&self.shared.wire, limit)?;
+        drop(incoming);
+        let frame = frame.ok_or(RecvError::Closed)?;
+        frame.parcel.unpack().map_err(RecvError::Codec)
+    }
+
+    /// Whether something can be received, or the end has come; waits for that at most for `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of the connection.
+    ///
+    /// # Parks
+    ///
+    /// Until then (`ipc.poll`).
+    #[track_caller]
+    pub fn poll(&self, timeout: Duration) -> io::Result<bool> {
+        let limit = Limit::At(park::deadline(timeout));
+        let Some(incoming) = lock(&self.shared.incoming, limit) else {
+            return Ok(false);
+        };
+        if !incoming.is_empty() {
+            return Ok(true);
+        }
+        match self.shared.wire.wait_readable(limit) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// `None` when the time is over first. A poisoned lock is as good as another: what it guards is whole at
+/// every step.
+#[track_caller]
+fn lock<T>(mutex: &Mutex<T>, limit: Limit) -> Option<MutexGuard<'_, T>> {
+    let locked = match limit {
+        Limit::Never => return Some(mutex.lock().unwrap_or_else(PoisonError::into_inner)),
+        limit => {
+            let left = limit.deadline().remaining(park::now());
+            mutex.lock_timeout(left.unwrap_or(Duration::MAX))
+        }
+    };
+    match locked {
+        Ok(guard) => Some(guard),
+        Err(LockTimeoutError::Poisoned(error)) => Some(error.into_inner()),
+        Err(_) => None,
+    }
+}
+
+/// The right to send, and the duty not to leave half a frame behind.
+struct Turn<'a> {
+    shared: &'a Arc<Shared>,
+    sending: MutexGuard<'a, Option<Outgoing>>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        match &*self.sending {
+            None => return,
+            Some(rest) if !rest.has_begun() => {
+                *self.sending = None;
+                return;
+            }
+            Some(_) => {}
+        }
+        let shared = self.shared.clone();
+        let finish = move || {
+            let mut sending = shared
+                .sending
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if let Some(rest) = &mut *sending {
+                let _ = rest.send(&shared.wire, Limit::Never);
+                *sending = None;
+            }
+        };
+        if home::spawn("the rest of a message", finish).is_err() {
+            // Better no connection than one that says half of what it means.
+            self.shared.wire.hang_up();
+        }
+    }
+}
+
+impl<S, R> Clone for Conn<S, R> {
+    fn clone(&self) -> Self {
+        Conn {
+            shared: self.shared.clone(),
+            values: PhantomData,
+        }
+    }
+}
+
+impl<S, R> AsFd for Conn<S, R> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.wire.as_fd()
+    }
+}
+
+impl<S, R> fmt::Debug for Conn<S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn")
+            .field("fd", &self.shared.wire.as_fd())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, R> Serialize for Conn<S, R> {
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        use serde::ser::Error;
+        let busy = || Z::Error::custom("an end of a pipe cannot be passed on while it is used");
+        let mut incoming = self.shared.incoming.try_lock().map_err(|_| busy())?;
+        let sending = self.shared.sending.try_lock().map_err(|_| busy())?;
+        if sending.is_some() || incoming.has_descriptors() {
+            return Err(busy());
+        }
+        let fd = Handed(&self.shared.wire);
+        (fd, incoming.take_ahead()).serialize(serializer)
+    }
+}
+
+struct Handed<'a>(&'a Wire);
+
+impl Serialize for Handed<'_> {
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        Passed::serialize(self.0, serializer)
+    }
+}
+
+impl<'de, S, R> Deserialize<'de> for Conn<S, R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (Passed(socket), ahead) = <(Passed, Vec<u8>)>::deserialize(deserializer)?;
+        Ok(Conn::new(
+            Wire::new(socket),
+            Incoming::with_ahead(LONGEST, ahead),
+        ))
+    }
+}
