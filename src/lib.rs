@@ -49,6 +49,7 @@
 //! | [`io`] | waiting for any other descriptor |
 //! | [`signal`] | signals of the system, waited for |
 //! | [`process`] | other programs, and functions of this one in processes of their own |
+//! | [`future`] | futures of any crate, run by a task or a thread |
 //! | [`unblock`] | work that blocks a thread, done on a thread of its own |
 //!
 //! The calls that std has in `std::thread` stand here at the top: [`spawn`], [`sleep`], [`park`],
@@ -136,6 +137,7 @@
 [`queue`]: #features
 [`net`]: #features
 [`fs`]: #features
+[`future`]: #features
 [`pool`]: #features
 [`thread`]: #features
 [`io`]: #features
@@ -174,6 +176,8 @@ pub mod channel;
 pub(crate) mod driver;
 #[cfg(feature = "runtime")]
 pub mod fs;
+#[cfg(feature = "runtime")]
+pub mod future;
 #[cfg(feature = "runtime")]
 pub mod io;
 #[cfg(feature = "process")]

@@ -6,9 +6,9 @@ mod channel;
 mod command;
 mod deadlock;
 #[cfg(feature = "runtime")]
-mod fs;
-#[cfg(feature = "runtime")]
 mod faces;
+#[cfg(feature = "runtime")]
+mod fs;
 mod group;
 #[cfg(feature = "process")]
 mod ipc;
