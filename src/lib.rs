@@ -45,9 +45,11 @@
 //! | [`queue`] | queues of work in three orders, with an account of what is done; two-way pipes |
 //! | [`pool`] | bounded work: at most so many tasks at a time, maps over them |
 //! | [`net`] | TCP with std's names |
+//! | [`fs`] | files, read and written on other threads |
 //! | [`io`] | waiting for any other descriptor |
 //! | [`signal`] | signals of the system, waited for |
 //! | [`process`] | other programs, and functions of this one in processes of their own |
+//! | [`future`] | futures of any crate, run by a task or a thread |
 //! | [`unblock`] | work that blocks a thread, done on a thread of its own |
 //!
 //! The calls that std has in `std::thread` stand here at the top: [`spawn`], [`sleep`], [`park`],
@@ -134,6 +136,8 @@
 [`channel`]: #features
 [`queue`]: #features
 [`net`]: #features
+[`fs`]: #features
+[`future`]: #features
 [`pool`]: #features
 [`thread`]: #features
 [`io`]: #features
@@ -170,6 +174,10 @@ mod blocking;
 pub mod channel;
 #[cfg(feature = "runtime")]
 pub(crate) mod driver;
+#[cfg(feature = "runtime")]
+pub mod fs;
+#[cfg(feature = "runtime")]
+pub mod future;
 #[cfg(feature = "runtime")]
 pub mod io;
 #[cfg(feature = "process")]

@@ -5,8 +5,10 @@ mod cancel;
 mod channel;
 mod command;
 mod deadlock;
+#[cfg(feature = "runtime")]
 mod faces;
 #[cfg(feature = "runtime")]
+mod fs;
 mod group;
 #[cfg(feature = "runtime")]
 mod hooks;
