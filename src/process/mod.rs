@@ -56,7 +56,7 @@ pub use process::{Builder, Process};
 #[cfg(feature = "process")]
 pub use registry::{ActiveChild, active_children};
 pub use split::{SplitError, split};
-pub use status::{ExitStatusError, check, exit_signal, send_signal};
+pub use status::{ExitStatusError, check, exit_signal, send_signal, send_signal_to_group};
 pub use std::process::{
     CommandArgs, CommandEnvs, ExitCode, ExitStatus, Output, Stdio, Termination, abort, exit, id,
 };
