@@ -39,7 +39,10 @@ const FLOORS: &[(&str, u8)] = &[
     ("net", 8),
     ("fs", 8),
     ("pool", 8),
+    ("thread", 8),
     ("net/server", 9),
+    // std has them there; ours stand on `channel`.
+    ("sync/mpsc", 9),
     ("ipc", 9),
     ("process", 10),
     ("inspect", 10),
@@ -128,6 +131,10 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
     (
         "task/scope.rs",
         "scoped tasks borrow, and have ended before the scope returns",
+    ),
+    (
+        "task/group.rs",
+        "opens a scope on its own frame, whose tasks have ended before it goes",
     ),
     (
         "sync/latch.rs",

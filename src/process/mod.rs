@@ -35,6 +35,8 @@ mod launch;
 mod pipeline;
 mod pipes;
 #[cfg(feature = "process")]
+mod panics;
+mod pool;
 #[expect(clippy::module_inception, reason = "it is what this wing is named for")]
 mod process;
 #[cfg(feature = "process")]
@@ -52,6 +54,7 @@ pub use error::{ProcessPanic, TaskError};
 pub use pipeline::{Pipeline, PipelineOutput, pipeline};
 pub use pipes::{ChildStderr, ChildStdin, ChildStdout};
 #[cfg(feature = "process")]
+pub use pool::{IMap, IMapUnordered, NotReady, PoolBuilder, PoolError, ProcessPool, TaskHandle};
 pub use process::{Builder, Process};
 #[cfg(feature = "process")]
 pub use registry::{ActiveChild, active_children};

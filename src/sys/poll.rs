@@ -34,7 +34,26 @@ pub(crate) fn poll_fd(
     interest: Interest,
     timeout: Option<Duration>,
 ) -> io::Result<bool> {
-    poll_any(&[(fd, interest)], timeout)
+    poll_all(&mut [flagged(fd, interest)], timeout)
+}
+
+/// As [`poll_fd`]; that something can be read from the `bell` ends the wait as well (`true`).
+///
+/// # Errors
+/// As there.
+pub(crate) fn poll_fd_or_bell(
+    fd: BorrowedFd<'_>,
+    interest: Interest,
+    bell: Option<BorrowedFd<'_>>,
+    timeout: Option<Duration>,
+) -> io::Result<bool> {
+    match bell {
+        None => poll_fd(fd, interest, timeout),
+        Some(bell) => {
+            let both = &mut [flagged(fd, interest), flagged(bell, Interest::Read)];
+            poll_all(both, timeout)
+        }
+    }
 }
 
 /// As [`poll_fd`], until one of several is ready.
@@ -45,21 +64,27 @@ pub(crate) fn poll_any(
     fds: &[(BorrowedFd<'_>, Interest)],
     timeout: Option<Duration>,
 ) -> io::Result<bool> {
-    // A deadline beyond what `Instant` can hold is none.
-    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut fds: Vec<PollFd<'_>> = fds
         .iter()
-        .map(|(fd, interest)| {
-            let flags = match interest {
-                Interest::Read => PollFlags::IN,
-                Interest::Write => PollFlags::OUT,
-            };
-            PollFd::from_borrowed_fd(*fd, flags)
-        })
+        .map(|(fd, interest)| flagged(*fd, *interest))
         .collect();
+    poll_all(&mut fds, timeout)
+}
+
+fn flagged(fd: BorrowedFd<'_>, interest: Interest) -> PollFd<'_> {
+    let flags = match interest {
+        Interest::Read => PollFlags::IN,
+        Interest::Write => PollFlags::OUT,
+    };
+    PollFd::from_borrowed_fd(fd, flags)
+}
+
+fn poll_all(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<bool> {
+    // A deadline beyond what `Instant` can hold is none.
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        match poll(&mut fds, left.map(timespec).as_ref()) {
+        match poll(fds, left.map(timespec).as_ref()) {
             Ok(0) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
                 return Ok(false);
             }
