@@ -36,7 +36,9 @@ mod pipeline;
 mod pipes;
 #[cfg(feature = "process")]
 mod panics;
+#[cfg(feature = "process")]
 mod pool;
+#[cfg(feature = "process")]
 #[expect(clippy::module_inception, reason = "it is what this wing is named for")]
 mod process;
 #[cfg(feature = "process")]
@@ -55,6 +57,7 @@ pub use pipeline::{Pipeline, PipelineOutput, pipeline};
 pub use pipes::{ChildStderr, ChildStdin, ChildStdout};
 #[cfg(feature = "process")]
 pub use pool::{IMap, IMapUnordered, NotReady, PoolBuilder, PoolError, ProcessPool, TaskHandle};
+#[cfg(feature = "process")]
 pub use process::{Builder, Process};
 #[cfg(feature = "process")]
 pub use registry::{ActiveChild, active_children};
