@@ -21,17 +21,7 @@
 mod child;
 mod command;
 mod communicate;
-#[cfg(feature = "process")]
-mod entry;
-#[cfg(feature = "process")]
-mod error;
-#[cfg(feature = "process")]
-mod function;
 mod inner;
-#[cfg(feature = "process")]
-mod kid;
-#[cfg(feature = "process")]
-mod launch;
 mod pipeline;
 mod pipes;
 #[cfg(feature = "process")]
@@ -45,14 +35,12 @@ mod process;
 mod protocol;
 mod reaper;
 #[cfg(feature = "process")]
-mod registry;
+mod remote;
 mod split;
 mod status;
 
 pub use child::{Child, ChildHandle};
 pub use command::Command;
-#[cfg(feature = "process")]
-pub use error::{ProcessPanic, TaskError};
 pub use pipeline::{Pipeline, PipelineOutput, pipeline};
 pub use pipes::{ChildStderr, ChildStdin, ChildStdout};
 #[cfg(feature = "process")]
@@ -61,6 +49,10 @@ pub use pool::{IMap, IMapUnordered, NotReady, PoolBuilder, PoolError, ProcessPoo
 pub use process::{Builder, Process};
 #[cfg(feature = "process")]
 pub use registry::{ActiveChild, active_children};
+pub use remote::{
+    ActiveChild, Builder, IMap, IMapUnordered, NotReady, PoolBuilder, PoolError, Process,
+    ProcessPanic, ProcessPool, TaskError, TaskHandle, active_children, current_name,
+};
 pub use split::{SplitError, split};
 pub use status::{ExitStatusError, check, exit_signal, send_signal, send_signal_to_group};
 pub use std::process::{

@@ -16,9 +16,9 @@ mod net;
 mod pool;
 mod ported;
 mod process;
-mod queue;
 #[cfg(feature = "process")]
 mod process_pool;
+mod queue;
 mod runtime;
 mod scope;
 mod select;

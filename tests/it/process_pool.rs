@@ -95,7 +95,9 @@ fn maps_keep_each_result_at_its_place() {
 fn lazy_maps_take_endless_inputs() {
     let pool = ProcessPool::new(2).unwrap();
     let taken = AtomicU32::new(0);
-    let items = (0..).inspect(|_| drop(taken.fetch_add(1, Ordering::Relaxed)));
+    let items = (0..).inspect(|_| {
+        taken.fetch_add(1, Ordering::Relaxed);
+    });
     let first: Vec<u64> = pool
         .imap(items, square)
         .take(10)

@@ -78,8 +78,9 @@ pub(super) fn next_depth() -> io::Result<u32> {
     }
 }
 
-/// The name that this process was given by its parent.
-pub(super) fn own_name() -> Option<&'static str> {
+/// The name that this process was given by its parent; `None` in one that was not started by
+/// [`Process`](super::Process) or a pool.
+pub fn current_name() -> Option<&'static str> {
     SELF.get().map(|start| start.name.as_str())
 }
 
