@@ -24,15 +24,6 @@ mod communicate;
 mod inner;
 mod pipeline;
 mod pipes;
-#[cfg(feature = "process")]
-mod panics;
-#[cfg(feature = "process")]
-mod pool;
-#[cfg(feature = "process")]
-#[expect(clippy::module_inception, reason = "it is what this wing is named for")]
-mod process;
-#[cfg(feature = "process")]
-mod protocol;
 mod reaper;
 #[cfg(feature = "process")]
 mod remote;
@@ -44,11 +35,6 @@ pub use command::Command;
 pub use pipeline::{Pipeline, PipelineOutput, pipeline};
 pub use pipes::{ChildStderr, ChildStdin, ChildStdout};
 #[cfg(feature = "process")]
-pub use pool::{IMap, IMapUnordered, NotReady, PoolBuilder, PoolError, ProcessPool, TaskHandle};
-#[cfg(feature = "process")]
-pub use process::{Builder, Process};
-#[cfg(feature = "process")]
-pub use registry::{ActiveChild, active_children};
 pub use remote::{
     ActiveChild, Builder, IMap, IMapUnordered, NotReady, PoolBuilder, PoolError, Process,
     ProcessPanic, ProcessPool, TaskError, TaskHandle, active_children, current_name,
