@@ -188,7 +188,7 @@ mod macros;
 pub mod net;
 #[cfg(feature = "runtime")]
 pub mod pool;
-#[cfg(feature = "process")]
+#[cfg(feature = "runtime")]
 pub mod process;
 #[cfg(feature = "runtime")]
 pub mod queue;
