@@ -22,7 +22,7 @@ mod mutex;
 mod notify;
 mod once;
 mod once_lock;
-mod owner;
+pub(crate) mod owner;
 mod poison;
 mod raw_mutex;
 mod raw_rwlock;

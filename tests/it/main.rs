@@ -11,6 +11,8 @@ mod group;
 mod hooks;
 #[cfg(feature = "process")]
 mod ipc;
+#[cfg(feature = "process")]
+mod ipc_shared;
 mod join;
 mod locals;
 mod mix;
