@@ -61,6 +61,40 @@ fn a_notice_to_nobody_is_forgotten() {
 }
 
 #[test]
+fn one_whose_time_is_over_notifies_nobody() {
+    virtual_time(|| {
+        let pair = pair(());
+        let waiters: Vec<_> = (1..=5)
+            .map(|n| {
+                let pair = pair.clone();
+                spawn(move || {
+                    let guard = pair.0.lock().unwrap();
+                    let waited = pair.1.wait_timeout(guard, n * SECOND).unwrap();
+                    waited.1.timed_out()
+                })
+            })
+            .collect();
+        assert!(waiters.into_iter().all(|task| task.join().unwrap()));
+        // Nor does one who was notified, and has the mutex.
+        let waiters: Vec<_> = (0..2)
+            .map(|_| {
+                let pair = pair.clone();
+                let task = spawn(move || {
+                    let guard = pair.0.lock().unwrap();
+                    drop(pair.1.wait(guard).unwrap());
+                });
+                yield_now();
+                task
+            })
+            .collect();
+        pair.1.notify_one();
+        settle();
+        assert!(waiters[0].is_finished() && !waiters[1].is_finished());
+        waiters[1].cancel();
+    });
+}
+
+#[test]
 fn whoever_was_notified_first_and_is_cancelled_notifies_the_next() {
     green(|| {
         let pair = pair(());
