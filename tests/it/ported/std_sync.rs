@@ -22,7 +22,7 @@ fn everywhere(f: impl Fn() + Send + Sync) {
 
 /// Spawned as a task and as a thread in turn.
 fn spawn_any(n: usize, f: impl FnOnce() + Send + 'static) -> Box<dyn FnOnce()> {
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         let task = spawn(f);
         Box::new(move || task.join().unwrap())
     } else {

@@ -218,7 +218,7 @@ fn no_item_waits_for_ever_beside_a_waiter_whoever_leaves() {
                 for _ in 0..2 * ITEMS + 3 {
                     let mut items = pair.0.lock().unwrap();
                     *items += 1;
-                    if *items % 2 == 0 {
+                    if items.is_multiple_of(2) {
                         tick(); // those who are notified find the mutex taken
                     }
                     pair.1.notify_one();
