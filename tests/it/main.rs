@@ -19,6 +19,7 @@ mod mix;
 mod net;
 mod pool;
 mod ported;
+#[cfg(feature = "process")]
 mod process;
 #[cfg(feature = "process")]
 mod process_pool;
