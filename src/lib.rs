@@ -40,10 +40,16 @@
 //! | [`task`] | tasks: spawned, joined, cancelled, scoped, parked |
 //! | [`time`] | sleeping, time-outs, the clock that a runtime goes by |
 //! | [`sync`] | locks, semaphores, events: between tasks, OS threads, and both |
-//! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous |
+//! | [`thread`] | std's names for threads, on tasks: for programs that are ported |
+//! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous, oneshot, broadcast, watch, ticks |
+//! | [`queue`] | queues of work in three orders, with an account of what is done; two-way pipes |
+//! | [`pool`] | bounded work: at most so many tasks at a time, maps over them |
 //! | [`net`] | TCP with std's names |
+//! | [`fs`] | files, read and written on other threads |
 //! | [`io`] | waiting for any other descriptor |
 //! | [`signal`] | signals of the system, waited for |
+//! | [`process`] | other programs, and functions of this one in processes of their own |
+//! | [`future`] | futures of any crate, run by a task or a thread |
 //! | [`unblock`] | work that blocks a thread, done on a thread of its own |
 //!
 //! The calls that std has in `std::thread` stand here at the top: [`spawn`], [`sleep`], [`park`],
@@ -128,9 +134,15 @@
 [`sync`]: #features
 [`sync::Mutex`]: #features
 [`channel`]: #features
+[`queue`]: #features
 [`net`]: #features
+[`fs`]: #features
+[`future`]: #features
+[`pool`]: #features
+[`thread`]: #features
 [`io`]: #features
 [`signal`]: #features
+[`process`]: #features
 [`unblock`]: #features
 [`spawn`]: #features
 [`sleep`]: #features
@@ -163,6 +175,10 @@ pub mod channel;
 #[cfg(feature = "runtime")]
 pub(crate) mod driver;
 #[cfg(feature = "runtime")]
+pub mod fs;
+#[cfg(feature = "runtime")]
+pub mod future;
+#[cfg(feature = "runtime")]
 pub mod io;
 #[cfg(feature = "process")]
 pub mod ipc;
@@ -170,8 +186,12 @@ pub mod ipc;
 mod macros;
 #[cfg(feature = "runtime")]
 pub mod net;
-#[cfg(feature = "process")]
+#[cfg(feature = "runtime")]
+pub mod pool;
+#[cfg(feature = "runtime")]
 pub mod process;
+#[cfg(feature = "runtime")]
+pub mod queue;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 #[cfg(feature = "runtime")]
@@ -182,6 +202,8 @@ pub mod signal;
 pub mod sync;
 #[cfg(feature = "runtime")]
 pub mod task;
+#[cfg(feature = "runtime")]
+pub mod thread;
 #[cfg(feature = "runtime")]
 pub mod time;
 

@@ -27,7 +27,7 @@ use std::fmt;
 use std::mem;
 
 use crate::base::clock::Deadline;
-use crate::scheduler::park::{Describe, Sleeper, Wait};
+use crate::scheduler::park::{Count, Describe, Sleeper, Wait};
 use crate::sync::latch::{Latch, Latched};
 use crate::sync::wait_list::{self, Queue, Ticket, WaitList, Wakers};
 use crate::task::claim::Claim;
@@ -449,7 +449,8 @@ impl<T> Describe for Channel<T> {
             0 => write!(f, "a rendezvous channel")?,
             capacity => write!(f, "a bounded channel ({len} of {capacity} places taken)")?,
         }
-        write!(f, " with {senders} senders and {receivers} receivers")
+        let senders = Count(senders, "sender");
+        write!(f, " with {senders} and {}", Count(receivers, "receiver"))
     }
 }
 

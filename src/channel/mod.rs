@@ -6,7 +6,7 @@
 //! | [`oneshot()`] | one value, once |
 //! | [`broadcast()`] | values of which each goes to every receiver |
 //! | [`watch()`] | the latest value of something |
-//! | [`after`], [`tick`], [`never`] | the time, as something to receive |
+//! | [`after`], [`tick`], [`never()`] | the time, as something to receive |
 //!
 //! [`bounded`] makes senders wait for room, [`unbounded`] never does, and [`rendezvous`] has no room at
 //! all: each send meets a receive. These three have any number of senders and receivers, each value goes to
@@ -39,6 +39,7 @@ pub mod broadcast;
 mod core;
 mod crowd;
 mod error;
+mod future;
 mod look_arm;
 mod mpmc;
 pub mod oneshot;
@@ -50,6 +51,7 @@ pub use broadcast::broadcast;
 pub use error::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
 };
+pub use future::Recv;
 pub use look_arm::LookArm;
 pub use mpmc::{IntoIter, Iter, Receiver, Sender, TryIter, bounded, rendezvous, unbounded};
 pub use oneshot::oneshot;

@@ -107,7 +107,7 @@ struct Inner {
     schedule: Latch<Schedule>,
 }
 
-/// A receiver that never becomes ready; made by [`never`].
+/// A receiver that never becomes ready; made by [`never()`].
 pub struct Never<T> {
     gives: PhantomData<fn() -> T>,
 }

@@ -166,7 +166,7 @@ impl<S: AsFd> Evented<S> {
     }
 
     #[track_caller]
-    fn wait_for(&self, direction: Direction, limit: Limit) -> io::Result<()> {
+    pub(crate) fn wait_for(&self, direction: Direction, limit: Limit) -> io::Result<()> {
         let (interest, reason) = match direction {
             Direction::Read => (Interest::Read, "io.wait_readable"),
             Direction::Write => (Interest::Write, "io.wait_writable"),
@@ -178,11 +178,8 @@ impl<S: AsFd> Evented<S> {
         self.operate(aim(direction, reason, limit), look, |()| false)
     }
 
-    /// Ends all use: tasks that wait here are woken, and they and all later operations get
+    /// Ends all use: tasks and plain threads that wait here are woken, and they and all later operations get
     /// `ErrorKind::NotConnected`. The descriptor itself is closed when this is dropped.
-    ///
-    /// Plain threads that wait here are not woken: close the far end, or use a socket of
-    /// [`net`](crate::net), which shuts down its connection as well.
     pub fn close(&self) {
         self.watch.close();
     }
@@ -190,6 +187,11 @@ impl<S: AsFd> Evented<S> {
     /// Whether [`close`](Self::close) was called.
     pub fn is_closed(&self) -> bool {
         self.watch.is_closed()
+    }
+
+    /// For a wait on [`Several`](super::Several).
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     #[track_caller]

@@ -18,6 +18,8 @@
 //! Nothing between the system call and the return can unwind, so a cancelled operation has taken no
 //! bytes. That is why the budget of operations is spent before the call.
 
+mod several;
+
 use std::io;
 use std::ops::Deref;
 use std::os::fd::BorrowedFd;
@@ -31,7 +33,11 @@ use crate::base::error::{Cancelled, TimedOut};
 use crate::driver::registration::{Arm, Direction, Registration, Standing, Tick};
 use crate::scheduler::current;
 use crate::scheduler::park::{self, Describe, Wait, Wake};
-use crate::sys::poll::{Interest, poll_fd};
+use crate::sys::poll::{Interest, poll_fd_or_bell};
+
+use super::bell::{self, Bell};
+
+pub(crate) use several::Several;
 
 /// How long an operation may wait. The clock is read only when it does wait.
 #[derive(Clone, Copy, Debug)]
@@ -96,11 +102,41 @@ fn busy() -> io::Error {
 pub(crate) struct Watch {
     /// Its first registration. As a rule there is no other.
     first: OnceLock<Arc<Registration>>,
-    /// The one that replaced it after its reactor had stopped. The lock also orders registering against
-    /// closing, so that a wait that has registered has seen the mark, or is seen by who sets it.
-    later: Mutex<Option<Arc<Registration>>>,
-    /// Set once, under the lock of `later`.
+    /// What is seldom needed. The lock also orders registering against closing, so that a wait that has
+    /// registered has seen the mark, or is seen by who sets it.
+    rare: Mutex<Rare>,
+    /// Set once, under the lock of `rare`.
     closed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
+    /// The registration that replaced the first one after its reactor had stopped.
+    later: Option<Arc<Registration>>,
+    /// Of the plain threads that wait now.
+    bells: Vec<Arc<Bell>>,
+}
+
+impl Rare {
+    #[cold]
+    fn replacement(&self) -> Option<Arc<Registration>> {
+        let is_good = |later: &&Arc<Registration>| later.standing() != Standing::ReactorGone;
+        self.later.as_ref().filter(is_good).cloned()
+    }
+
+    /// Puts up this thread's bell. `None` where it has none: then only what the kernel tells of the descriptor
+    /// ends its wait.
+    fn hang(&mut self) -> Option<Arc<Bell>> {
+        let bell = bell::of_this_thread()?;
+        self.bells.push(bell.clone());
+        Some(bell)
+    }
+
+    /// Makes it silent again: who has rung it has found it under the lock, so no ringing comes later.
+    fn take_down(&mut self, bell: &Arc<Bell>) {
+        self.bells.retain(|other| !Arc::ptr_eq(other, bell));
+        bell.silence();
+    }
 }
 
 /// A registration in use.
@@ -227,15 +263,9 @@ impl Watch {
     fn registration(&self) -> Option<At<'_>> {
         let first = self.first.get()?;
         match first.standing() {
-            Standing::ReactorGone => self.replacement(&self.lock()).map(At::Later),
+            Standing::ReactorGone => self.lock().replacement().map(At::Later),
             _ => Some(At::First(first)),
         }
-    }
-
-    #[cold]
-    fn replacement(&self, later: &Option<Arc<Registration>>) -> Option<Arc<Registration>> {
-        let is_good = |later: &&Arc<Registration>| later.standing() != Standing::ReactorGone;
-        later.as_ref().filter(is_good).cloned()
     }
 
     #[track_caller]
@@ -248,7 +278,7 @@ impl Watch {
         deadline: Deadline,
     ) -> io::Result<Waited> {
         if !is_on_task() {
-            return wait_on_thread(fd, aim.direction, deadline);
+            return self.wait_on_thread(fd, aim.direction, deadline);
         }
         if let Some((at, tick)) = tick {
             return park_at(fd, at, tick, aim, deadline);
@@ -266,27 +296,63 @@ impl Watch {
     fn register(&self, fd: BorrowedFd<'_>) -> io::Result<Option<At<'_>>> {
         let reactor = current::with_processor(|here| here.map(|here| here.reactor.clone()));
         let reactor = reactor.expect("a task runs on a worker");
-        let mut later = self.lock();
+        let mut rare = self.lock();
         if self.is_closed() {
             return Err(closed_by_another());
         }
         let is_open = |first: &Arc<Registration>| first.standing() != Standing::ReactorGone;
-        if self.first.get().is_some_and(is_open) || self.replacement(&later).is_some() {
+        if self.first.get().is_some_and(is_open) || rare.replacement().is_some() {
             return Ok(None);
         }
         let registration = reactor.register(fd)?;
         if let Err(registration) = self.first.set(registration) {
-            *later = Some(registration.clone());
+            rare.later = Some(registration.clone());
             return Ok(Some(At::Later(registration)));
         }
         Ok(self.first.get().map(|first| At::First(first)))
     }
 
+    /// Blocks the thread in poll(2), with its bell beside the descriptor.
+    #[cold]
+    fn wait_on_thread(
+        &self,
+        fd: BorrowedFd<'_>,
+        way: Direction,
+        deadline: Deadline,
+    ) -> io::Result<Waited> {
+        let interest = match way {
+            Direction::Read => Interest::Read,
+            Direction::Write => Interest::Write,
+        };
+        let mut rare = self.lock();
+        if self.is_closed() {
+            return Err(closed_by_another());
+        }
+        let bell = rare.hang();
+        drop(rare);
+        let waited = poll_fd_or_bell(
+            fd,
+            interest,
+            bell.as_deref().map(Bell::as_fd),
+            deadline.remaining(real_now()),
+        );
+        if let Some(bell) = bell {
+            self.lock().take_down(&bell);
+        }
+        match waited? {
+            true => Ok(Waited::Woken),
+            false => Ok(Waited::TimedOut),
+        }
+    }
+
     /// Marks it closed and wakes all waiters, who get an error. False when it was closed already.
     pub(crate) fn close(&self) -> bool {
-        let later = self.lock();
-        let is_first = !self.closed.swap(true, Ordering::Release);
-        let later = later.clone();
+        let (is_first, later) = {
+            let rare = self.lock();
+            rare.bells.iter().for_each(|bell| bell.ring());
+            let is_first = !self.closed.swap(true, Ordering::Release);
+            (is_first, rare.later.clone())
+        };
         for registration in self.first.get().into_iter().chain(&later) {
             registration.close();
         }
@@ -295,8 +361,8 @@ impl Watch {
 
     /// Takes the descriptor off its reactor; nobody waits any more.
     pub(crate) fn deregister(&mut self, fd: BorrowedFd<'_>) {
-        let later = self.later.get_mut();
-        let later = later.unwrap_or_else(PoisonError::into_inner).take();
+        let rare = self.rare.get_mut();
+        let later = rare.unwrap_or_else(PoisonError::into_inner).later.take();
         for registration in self.first.take().into_iter().chain(later) {
             if registration.standing() == Standing::ReactorGone {
                 continue;
@@ -307,9 +373,9 @@ impl Watch {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Registration>>> {
+    fn lock(&self) -> MutexGuard<'_, Rare> {
         // Nothing that can panic between two states runs under it.
-        self.later.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -318,17 +384,6 @@ impl Watch {
 #[inline]
 fn is_on_task() -> bool {
     current::with_local(|local| local.is_some_and(|local| !local.is_in_hook()))
-}
-
-fn wait_on_thread(fd: BorrowedFd<'_>, way: Direction, deadline: Deadline) -> io::Result<Waited> {
-    let interest = match way {
-        Direction::Read => Interest::Read,
-        Direction::Write => Interest::Write,
-    };
-    match poll_fd(fd, interest, deadline.remaining(real_now()))? {
-        true => Ok(Waited::Woken),
-        false => Ok(Waited::TimedOut),
-    }
 }
 
 /// Takes the waker back on every way out, also when the wait is cancelled.
@@ -360,7 +415,7 @@ impl Drop for Disarm<'_> {
 
 /// A worker whose tasks wait for descriptors is not at a standstill, wherever those are registered.
 #[inline]
-fn count_wait(change: impl FnOnce(usize) -> usize) {
+pub(super) fn count_wait(change: impl FnOnce(usize) -> usize) {
     current::with_processor(|here| {
         if let Some(here) = here {
             here.io_waits.set(change(here.io_waits.get()));

@@ -6,90 +6,67 @@ use std::sync::Arc;
 use std::{error, fmt};
 
 use super::stream::TcpStream;
+use super::streaming::Stream;
 
 /// The reading half of a borrowed stream: see [`TcpStream::split`].
 #[derive(Debug)]
-pub struct ReadHalf<'a>(&'a TcpStream);
+pub struct ReadHalf<'a, S: Stream = TcpStream>(&'a S);
 
 /// The writing half of a borrowed stream: see [`TcpStream::split`].
 #[derive(Debug)]
-pub struct WriteHalf<'a>(&'a TcpStream);
+pub struct WriteHalf<'a, S: Stream = TcpStream>(&'a S);
 
 /// The reading half of a stream, for a task of its own: see [`TcpStream::into_split`].
 #[derive(Debug)]
-pub struct OwnedReadHalf(Arc<TcpStream>);
+pub struct OwnedReadHalf<S: Stream = TcpStream>(Arc<S>);
 
 /// The writing half of a stream, for a task of its own: see [`TcpStream::into_split`].
 ///
 /// Dropping it ends the writing direction: the other side reads the end of the stream.
 #[derive(Debug)]
-pub struct OwnedWriteHalf {
+pub struct OwnedWriteHalf<S: Stream = TcpStream> {
     /// `None` only while it is taken apart.
-    stream: Option<Arc<TcpStream>>,
+    stream: Option<Arc<S>>,
 }
 
-impl TcpStream {
-    /// A reading and a writing half that borrow the stream, for the tasks of a [`scope`](crate::scope).
-    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        (ReadHalf(self), WriteHalf(self))
-    }
+/// Both halves of a borrowed stream.
+pub(super) fn borrowed<S: Stream>(stream: &S) -> (ReadHalf<'_, S>, WriteHalf<'_, S>) {
+    (ReadHalf(stream), WriteHalf(stream))
+}
 
-    /// A reading and a writing half, each for a task of its own. The connection is closed when both are
-    /// gone.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::io::{self, Read, Write};
-    /// use greenloom::net::{TcpListener, TcpStream};
-    ///
-    /// # greenloom::run(|| {
-    /// let listener = TcpListener::bind("127.0.0.1:0")?;
-    /// let near = TcpStream::connect(listener.local_addr()?)?;
-    /// let (far, _) = listener.accept()?;
-    /// greenloom::spawn(move || io::copy(&mut &far, &mut &far));
-    ///
-    /// let (mut reader, mut writer) = near.into_split();
-    /// let sender = greenloom::spawn(move || writer.write_all(&[7; 1 << 20])); // ends with its half
-    /// let mut all = Vec::new();
-    /// reader.read_to_end(&mut all)?;
-    /// sender.join().unwrap()?;
-    /// assert_eq!(all.len(), 1 << 20);
-    /// # io::Result::Ok(()) }).unwrap();
-    /// ```
-    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        let stream = Arc::new(self);
-        let writer = OwnedWriteHalf {
-            stream: Some(stream.clone()),
-        };
-        (OwnedReadHalf(stream), writer)
-    }
+/// Both halves of a stream, which they share.
+pub(super) fn owned<S: Stream>(stream: S) -> (OwnedReadHalf<S>, OwnedWriteHalf<S>) {
+    let stream = Arc::new(stream);
+    let writer = OwnedWriteHalf {
+        stream: Some(stream.clone()),
+    };
+    (OwnedReadHalf(stream), writer)
 }
 
 /// The halves were of different streams; both come back.
-pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
+pub struct ReuniteError<S: Stream = TcpStream>(pub OwnedReadHalf<S>, pub OwnedWriteHalf<S>);
 
-impl fmt::Debug for ReuniteError {
+impl<S: Stream> fmt::Debug for ReuniteError<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReuniteError").finish_non_exhaustive()
     }
 }
 
-impl fmt::Display for ReuniteError {
+impl<S: Stream> fmt::Display for ReuniteError<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("two halves that do not belong to the same stream")
     }
 }
 
-impl error::Error for ReuniteError {}
+impl<S: Stream> error::Error for ReuniteError<S> {}
 
-impl OwnedReadHalf {
+impl<S: Stream> OwnedReadHalf<S> {
     /// Makes one stream of its two halves.
     ///
     /// # Errors
     ///
     /// [`ReuniteError`] when they do not belong together.
-    pub fn reunite(self, mut writer: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
+    pub fn reunite(self, mut writer: OwnedWriteHalf<S>) -> Result<S, ReuniteError<S>> {
         if !Arc::ptr_eq(&self.0, writer.stream()) {
             return Err(ReuniteError(self, writer));
         }
@@ -107,7 +84,20 @@ impl OwnedReadHalf {
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.peek(buffer)
     }
+}
 
+impl<S: Stream> OwnedWriteHalf<S> {
+    fn stream(&self) -> &Arc<S> {
+        self.stream.as_ref().expect("it is there until the end")
+    }
+
+    /// Drops this half without ending the writing direction.
+    pub fn forget(mut self) {
+        drop(self.stream.take());
+    }
+}
+
+impl OwnedReadHalf {
     /// The other end's address.
     ///
     /// # Errors
@@ -119,15 +109,6 @@ impl OwnedReadHalf {
 }
 
 impl OwnedWriteHalf {
-    fn stream(&self) -> &Arc<TcpStream> {
-        self.stream.as_ref().expect("it is there until the end")
-    }
-
-    /// Drops this half without ending the writing direction.
-    pub fn forget(mut self) {
-        drop(self.stream.take());
-    }
-
     /// The other end's address.
     ///
     /// # Errors
@@ -139,20 +120,20 @@ impl OwnedWriteHalf {
 }
 
 /// The stream, for its options and addresses.
-impl AsRef<TcpStream> for OwnedReadHalf {
-    fn as_ref(&self) -> &TcpStream {
+impl<S: Stream> AsRef<S> for OwnedReadHalf<S> {
+    fn as_ref(&self) -> &S {
         &self.0
     }
 }
 
 /// The stream, for its options and addresses.
-impl AsRef<TcpStream> for OwnedWriteHalf {
-    fn as_ref(&self) -> &TcpStream {
+impl<S: Stream> AsRef<S> for OwnedWriteHalf<S> {
+    fn as_ref(&self) -> &S {
         self.stream()
     }
 }
 
-impl Drop for OwnedWriteHalf {
+impl<S: Stream> Drop for OwnedWriteHalf<S> {
     fn drop(&mut self) {
         if let Some(stream) = self.stream.take() {
             // The connection may be over already.
@@ -161,39 +142,39 @@ impl Drop for OwnedWriteHalf {
     }
 }
 
-impl Read for ReadHalf<'_> {
+impl<S: Stream> Read for ReadHalf<'_, S> {
     #[track_caller]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+        self.0.both_ways().read(buffer)
     }
 
     #[track_caller]
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.0.read_vectored(buffers)
+        self.0.both_ways().read_vectored(buffers)
     }
 }
 
-impl Read for OwnedReadHalf {
+impl<S: Stream> Read for OwnedReadHalf<S> {
     #[track_caller]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&*self.0).read(buffer)
+        self.0.both_ways().read(buffer)
     }
 
     #[track_caller]
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self.0).read_vectored(buffers)
+        self.0.both_ways().read_vectored(buffers)
     }
 }
 
-impl Write for WriteHalf<'_> {
+impl<S: Stream> Write for WriteHalf<'_, S> {
     #[track_caller]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.0.both_ways().write(bytes)
     }
 
     #[track_caller]
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.write_vectored(buffers)
+        self.0.both_ways().write_vectored(buffers)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -201,15 +182,15 @@ impl Write for WriteHalf<'_> {
     }
 }
 
-impl Write for OwnedWriteHalf {
+impl<S: Stream> Write for OwnedWriteHalf<S> {
     #[track_caller]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&**self.stream()).write(bytes)
+        self.stream().both_ways().write(bytes)
     }
 
     #[track_caller]
     fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&**self.stream()).write_vectored(buffers)
+        self.stream().both_ways().write_vectored(buffers)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,20 +1,19 @@
 //! One TCP connection.
 
 use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, TcpKeepalive, Type};
 
-use crate::driver::registration::Direction;
-use crate::io::{Evented, Limit, aim, closed_by_another};
-use crate::sys::socket;
+use crate::io::Limit;
 
 use super::addr::{ToSocketAddrs, first_that_works};
+use super::face::{moving_face, socket_face, stream_face};
+use super::socket::{Socket, zero_timeout};
 
 /// A TCP connection: as [`std::net::TcpStream`], but only the task waits.
 ///
@@ -49,49 +48,7 @@ use super::addr::{ToSocketAddrs, first_that_works};
 /// # io::Result::Ok(()) }).unwrap();
 /// ```
 pub struct TcpStream {
-    io: Evented<std::net::TcpStream>,
-    read_timeout: Timeout,
-    write_timeout: Timeout,
-}
-
-/// A time limit in nanoseconds; all ones is none.
-struct Timeout(AtomicU64);
-
-impl Timeout {
-    const NONE: u64 = u64::MAX;
-
-    const fn none() -> Timeout {
-        Timeout(AtomicU64::new(Timeout::NONE))
-    }
-
-    #[inline]
-    fn get(&self) -> Option<Duration> {
-        // Relaxed: a number by itself.
-        match self.0.load(Ordering::Relaxed) {
-            Timeout::NONE => None,
-            nanos => Some(Duration::from_nanos(nanos)),
-        }
-    }
-
-    fn set(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let nanos = match timeout {
-            None => Timeout::NONE,
-            Some(Duration::ZERO) => return Err(zero_timeout()),
-            // Five hundred years, or no limit.
-            Some(timeout) => u64::try_from(timeout.as_nanos()).unwrap_or(Timeout::NONE),
-        };
-        self.0.store(nanos, Ordering::Relaxed);
-        Ok(())
-    }
-
-    #[inline]
-    fn limit(&self) -> Limit {
-        Limit::of(self.get())
-    }
-}
-
-fn zero_timeout() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "a time limit of zero")
+    socket: Socket<std::net::TcpStream>,
 }
 
 impl TcpStream {
@@ -126,50 +83,13 @@ impl TcpStream {
         connect(address, Limit::Within(timeout))
     }
 
-    pub(super) fn from_nonblocking(stream: std::net::TcpStream) -> TcpStream {
-        TcpStream {
-            io: Evented::from_nonblocking(stream),
-            read_timeout: Timeout::none(),
-            write_timeout: Timeout::none(),
-        }
+    pub(super) fn from_socket(socket: Socket<std::net::TcpStream>) -> TcpStream {
+        TcpStream { socket }
     }
 
     #[inline]
     fn inner(&self) -> &std::net::TcpStream {
-        self.io.get_ref()
-    }
-
-    /// Looks at the bytes that come next, without taking them; waits as a read does.
-    ///
-    /// # Errors
-    ///
-    /// As for a read.
-    ///
-    /// # Parks
-    ///
-    /// When there is nothing yet (`net.peek`).
-    #[track_caller]
-    pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let aim = aim(Direction::Read, "net.peek", self.read_timeout.limit());
-        let look = |stream: &std::net::TcpStream| socket::peek(stream.as_fd(), buffer);
-        let seen = self.io.operate(aim, look, |_| false)?;
-        self.check_end(seen)
-    }
-
-    /// Waits until there is something to read, or the end, or an error.
-    ///
-    /// A server that waits so before it has a buffer needs memory only for connections that talk.
-    ///
-    /// # Errors
-    ///
-    /// As for a read.
-    ///
-    /// # Parks
-    ///
-    /// When there is nothing yet (`net.peek`).
-    #[track_caller]
-    pub fn wait_readable(&self) -> io::Result<()> {
-        self.peek(&mut [0]).map(drop)
+        self.socket.get_ref()
     }
 
     /// The other end's address.
@@ -188,77 +108,6 @@ impl TcpStream {
     /// The system's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.inner().local_addr()
-    }
-
-    /// Ends one or both directions: the other side reads the end, our own reads or writes end too.
-    ///
-    /// # Errors
-    ///
-    /// The system's.
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.inner().shutdown(how)
-    }
-
-    /// Ends the connection for all who use this handle: waits on any thread end, and they and all later
-    /// operations get `ErrorKind::NotConnected`. Clones read the end of the stream. The descriptor is
-    /// closed when this is dropped.
-    pub fn close(&self) {
-        self.io.close();
-        // Ends the connection at once, and the waits of plain threads. It may be over already.
-        let _ = self.inner().shutdown(Shutdown::Both);
-    }
-
-    /// Whether [`close`](Self::close) was called.
-    pub fn is_closed(&self) -> bool {
-        self.io.is_closed()
-    }
-
-    /// A second, independent handle of the same connection, with the time limits that this one has now.
-    ///
-    /// # Errors
-    ///
-    /// When there is no descriptor left.
-    pub fn try_clone(&self) -> io::Result<TcpStream> {
-        let twin = TcpStream::from_nonblocking(self.inner().try_clone()?);
-        twin.set_read_timeout(self.read_timeout()?)?;
-        twin.set_write_timeout(self.write_timeout()?)?;
-        Ok(twin)
-    }
-
-    /// Bounds each later read: one that takes longer is `ErrorKind::TimedOut`. `None` is no bound.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` for zero.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.read_timeout.set(timeout)
-    }
-
-    /// Bounds each later write: one that takes longer is `ErrorKind::TimedOut`. `None` is no bound.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` for zero.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.write_timeout.set(timeout)
-    }
-
-    /// The bound of a read.
-    ///
-    /// # Errors
-    ///
-    /// None; the type is std's.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.read_timeout.get())
-    }
-
-    /// The bound of a write.
-    ///
-    /// # Errors
-    ///
-    /// None; the type is std's.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.write_timeout.get())
     }
 
     /// Whether small writes are sent at once instead of being gathered.
@@ -286,7 +135,7 @@ impl TcpStream {
     ///
     /// The system's.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        SockRef::from(self.inner()).set_linger(linger)
+        self.socket.options().set_linger(linger)
     }
 
     /// See [`set_linger`](Self::set_linger).
@@ -295,7 +144,7 @@ impl TcpStream {
     ///
     /// The system's.
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        SockRef::from(self.inner()).linger()
+        self.socket.options().linger()
     }
 
     /// Sets the time to live of packets that are sent.
@@ -316,39 +165,62 @@ impl TcpStream {
         self.inner().ttl()
     }
 
-    /// Takes the error that is pending at the socket, if any.
+    /// Has the system ask after the other side when nothing has come for so long, and end the connection when
+    /// there is no answer; `None` asks no more. Everything finer is `socket2`'s, by [`AsFd`](std::os::fd::AsFd).
+    ///
+    /// # Errors
+    ///
+    /// The system's: some take whole seconds only, and no zero.
+    pub fn set_keepalive(&self, idle: Option<Duration>) -> io::Result<()> {
+        let options = self.socket.options();
+        match idle {
+            Some(idle) => options.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
+            None => options.set_keepalive(false),
+        }
+    }
+
+    /// See [`set_keepalive`](Self::set_keepalive).
     ///
     /// # Errors
     ///
     /// The system's.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.inner().take_error()
-    }
-
-    /// An end of the stream that our own `close` brought about, while the call was under way, is none of
-    /// the other side's.
-    #[inline]
-    fn check_end(&self, count: usize) -> io::Result<usize> {
-        if count == 0 && self.is_closed() {
-            return Err(closed_by_another());
+    pub fn keepalive(&self) -> io::Result<Option<Duration>> {
+        let options = self.socket.options();
+        match options.keepalive()? {
+            true => options.tcp_keepalive_time().map(Some),
+            false => Ok(None),
         }
-        Ok(count)
     }
 }
 
+socket_face!(
+    TcpStream,
+    std::net::TcpStream,
+    close,
+    "Ends the connection, for clones as well: they read the end of the stream."
+);
+moving_face!(TcpStream);
+stream_face!(TcpStream);
+
 #[track_caller]
 fn connect(address: &SocketAddr, limit: Limit) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
+    let socket = socket2::Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     match socket.connect(&(*address).into()) {
-        Ok(()) => return Ok(TcpStream::from_nonblocking(socket.into())),
+        Ok(()) => return Ok(adopt(socket)),
         Err(error) if is_under_way(&error) => {}
         Err(error) => return Err(error),
     }
-    let stream = TcpStream::from_nonblocking(socket.into());
-    let aim = aim(Direction::Write, "net.connect", limit);
-    stream.io.operate(aim, has_connected, |()| false)?;
+    let stream = adopt(socket);
+    let asks = |_: BorrowedFd<'_>| has_connected(stream.inner());
+    stream
+        .socket
+        .write_within("net.connect", limit, asks, |()| false)?;
     Ok(stream)
+}
+
+fn adopt(socket: socket2::Socket) -> TcpStream {
+    TcpStream::from_socket(Socket::from_nonblocking(socket.into()))
 }
 
 fn is_under_way(error: &io::Error) -> bool {
@@ -373,90 +245,6 @@ fn has_connected(stream: &std::net::TcpStream) -> io::Result<()> {
     }
 }
 
-impl Read for &TcpStream {
-    #[track_caller]
-    #[inline]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let room = buffer.len();
-        let aim = aim(Direction::Read, "net.read", self.read_timeout.limit());
-        let call = |stream: &std::net::TcpStream| socket::recv(stream.as_fd(), buffer);
-        let got = self.io.operate(aim, call, |&got| is_short(got, room))?;
-        self.check_end(got)
-    }
-
-    #[track_caller]
-    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let room = buffers.iter().map(|buffer| buffer.len()).sum();
-        let aim = aim(Direction::Read, "net.read", self.read_timeout.limit());
-        let call = |stream: &std::net::TcpStream| socket::recv_vectored(stream.as_fd(), buffers);
-        let got = self.io.operate(aim, call, |&got| is_short(got, room))?;
-        self.check_end(got)
-    }
-}
-
-/// Whether a call that moved some of what it was asked to proves that no more could be moved. Zero is
-/// the end of the stream, and proves nothing.
-#[inline]
-fn is_short(moved: usize, asked: usize) -> bool {
-    0 < moved && moved < asked
-}
-
-impl Write for &TcpStream {
-    #[track_caller]
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let aim = aim(Direction::Write, "net.write", self.write_timeout.limit());
-        let call = |stream: &std::net::TcpStream| socket::send(stream.as_fd(), bytes);
-        self.io
-            .operate(aim, call, |&sent| is_short(sent, bytes.len()))
-    }
-
-    #[track_caller]
-    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        let asked = buffers.iter().map(|buffer| buffer.len()).sum();
-        let aim = aim(Direction::Write, "net.write", self.write_timeout.limit());
-        let call = |stream: &std::net::TcpStream| socket::send_vectored(stream.as_fd(), buffers);
-        self.io.operate(aim, call, |&sent| is_short(sent, asked))
-    }
-
-    /// Does nothing: what is written is on its way.
-    #[inline]
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for TcpStream {
-    #[track_caller]
-    #[inline]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buffer)
-    }
-
-    #[track_caller]
-    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self).read_vectored(buffers)
-    }
-}
-
-impl Write for TcpStream {
-    #[track_caller]
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&*self).write(bytes)
-    }
-
-    #[track_caller]
-    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(buffers)
-    }
-
-    #[inline]
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 impl fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut f = f.debug_struct("TcpStream");
@@ -467,66 +255,5 @@ impl fmt::Debug for TcpStream {
             f.field("peer", &address);
         }
         f.field("fd", &self.as_raw_fd()).finish()
-    }
-}
-
-impl TryFrom<std::net::TcpStream> for TcpStream {
-    type Error = io::Error;
-
-    /// Sets it nonblocking, which its clones share; takes over its time limits.
-    fn try_from(stream: std::net::TcpStream) -> io::Result<TcpStream> {
-        stream.set_nonblocking(true)?;
-        socket::silence(stream.as_fd())?;
-        let (read, write) = (stream.read_timeout()?, stream.write_timeout()?);
-        let stream = TcpStream::from_nonblocking(stream);
-        stream.set_read_timeout(read)?;
-        stream.set_write_timeout(write)?;
-        Ok(stream)
-    }
-}
-
-impl From<TcpStream> for std::net::TcpStream {
-    /// A blocking one again, with the same time limits.
-    fn from(stream: TcpStream) -> std::net::TcpStream {
-        let (read, write) = (stream.read_timeout.get(), stream.write_timeout.get());
-        let stream = stream.io.into_inner();
-        // An open socket takes these. Clones do not mind: their calls never block.
-        let _ = stream.set_nonblocking(false);
-        let _ = stream.set_read_timeout(read);
-        let _ = stream.set_write_timeout(write);
-        stream
-    }
-}
-
-impl From<OwnedFd> for TcpStream {
-    fn from(fd: OwnedFd) -> TcpStream {
-        // As std does, this takes any descriptor; one that is no socket fails when it is used.
-        let _ = socket::set_nonblocking(fd.as_fd(), true);
-        let _ = socket::silence(fd.as_fd());
-        TcpStream::from_nonblocking(fd.into())
-    }
-}
-
-impl From<TcpStream> for OwnedFd {
-    fn from(stream: TcpStream) -> OwnedFd {
-        std::net::TcpStream::from(stream).into()
-    }
-}
-
-impl IntoRawFd for TcpStream {
-    fn into_raw_fd(self) -> RawFd {
-        OwnedFd::from(self).into_raw_fd()
-    }
-}
-
-impl AsFd for TcpStream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.io.as_fd()
-    }
-}
-
-impl AsRawFd for TcpStream {
-    fn as_raw_fd(&self) -> RawFd {
-        self.io.as_raw_fd()
     }
 }

@@ -5,12 +5,14 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::SocketAddr as UnixAddr;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrAny, recv as sys_recv, recvmsg, send as sys_send,
-    sendmsg,
+    SendAncillaryMessage, SendFlags, SocketAddrAny, recv as sys_recv, recvfrom, recvmsg,
+    send as sys_send, sendmsg, sendto,
 };
 
 /// Takes bytes from a stream.
@@ -71,6 +73,12 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAdd
     Ok((fd, address.try_into()?))
 }
 
+/// As `accept`, for a listener in the file system.
+pub(crate) fn accept_unix(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, UnixAddr)> {
+    let (fd, address) = accept_any(listener)?;
+    Ok((fd, unix::to_std(address)?))
+}
+
 #[cfg(not(target_vendor = "apple"))]
 fn accept_any(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
     use rustix::net::{SocketFlags, acceptfrom_with};
@@ -90,11 +98,162 @@ fn accept_any(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAdd
     Ok((fd, address))
 }
 
+/// Takes one datagram, or looks at it; says who sent it.
+pub(crate) fn recv_from(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    how: Take,
+) -> io::Result<(usize, SocketAddr)> {
+    let (count, from) = recv_any(fd, buffer, how)?;
+    let from = from.ok_or(io::ErrorKind::NotConnected)?;
+    Ok((count, from.try_into()?))
+}
+
+/// As `recv_from`, for a socket in the file system.
+pub(crate) fn recv_from_unix(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    how: Take,
+) -> io::Result<(usize, UnixAddr)> {
+    let (count, from) = recv_any(fd, buffer, how)?;
+    Ok((count, unix::to_std(from)?))
+}
+
+/// Whether a datagram is taken, or stays where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Take {
+    Whole,
+    Peek,
+}
+
+fn recv_any(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    how: Take,
+) -> io::Result<(usize, Option<SocketAddrAny>)> {
+    let flags = match how {
+        Take::Whole => RecvFlags::DONTWAIT,
+        Take::Peek => RecvFlags::DONTWAIT | RecvFlags::PEEK,
+    };
+    // The other length is that of the whole datagram, of which the buffer may have cut some off.
+    let (count, _, from) = recvfrom(fd, buffer, flags)?;
+    Ok((count, from))
+}
+
+/// Sends one datagram to an address.
+pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &SocketAddr) -> io::Result<usize> {
+    Ok(sendto(fd, bytes, send_flags(), to)?)
+}
+
+/// As `send_to`, to a socket in the file system.
+pub(crate) fn send_to_unix(fd: BorrowedFd<'_>, bytes: &[u8], to: &UnixAddr) -> io::Result<usize> {
+    Ok(sendto(fd, bytes, send_flags(), &unix::from_std(to)?)?)
+}
+
+/// Connects a nonblocking socket to one in the file system.
+pub(crate) fn connect_unix(fd: BorrowedFd<'_>, to: &UnixAddr) -> io::Result<()> {
+    Ok(rustix::net::connect(fd, &unix::from_std(to)?)?)
+}
+
+/// Addresses in the file system, as std and as rustix have them.
+mod unix {
+    use std::ffi::OsStr;
+    use std::io;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::net::SocketAddr;
+
+    use rustix::net::{SocketAddrAny, SocketAddrUnix};
+
+    const WHOLE: usize = size_of::<libc::sockaddr_un>();
+
+    pub(super) fn to_std(address: Option<SocketAddrAny>) -> io::Result<SocketAddr> {
+        // Linux lets a path fill the address to the last byte, and counts a nought behind it that is not there:
+        // rustix does not expect that. Whoever has such a name goes for nameless.
+        let is_whole = |address: &SocketAddrAny| {
+            usize::try_from(address.addr_len()).is_ok_and(|length| length <= WHOLE)
+        };
+        // Some systems say nothing of a peer without a name.
+        let known = address.filter(is_whole);
+        let Some(known) = known.and_then(|address| SocketAddrUnix::try_from(address).ok()) else {
+            return SocketAddr::from_pathname("");
+        };
+        match (known.path_bytes(), abstract_name(&known)) {
+            (Some(path), _) => SocketAddr::from_pathname(OsStr::from_bytes(path)),
+            (None, Some(name)) => name,
+            (None, None) => SocketAddr::from_pathname(""),
+        }
+    }
+
+    pub(super) fn from_std(address: &SocketAddr) -> io::Result<SocketAddrUnix> {
+        if let Some(path) = address.as_pathname() {
+            return Ok(SocketAddrUnix::new(path)?);
+        }
+        of_abstract_name(address).unwrap_or_else(|| {
+            let text = "an address without a name leads nowhere";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+        })
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn abstract_name(address: &SocketAddrUnix) -> Option<io::Result<SocketAddr>> {
+        use std::os::linux::net::SocketAddrExt;
+        // To rustix no name at all is an empty one.
+        let name = address.abstract_name().filter(|name| !name.is_empty());
+        name.map(SocketAddr::from_abstract_name::<&[u8]>)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn of_abstract_name(address: &SocketAddr) -> Option<io::Result<SocketAddrUnix>> {
+        use std::os::linux::net::SocketAddrExt;
+        let name = address.as_abstract_name()?;
+        Some(SocketAddrUnix::new_abstract_name(name).map_err(io::Error::from))
+    }
+
+    /// There are none.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn abstract_name(_address: &SocketAddrUnix) -> Option<io::Result<SocketAddr>> {
+        None
+    }
+
+    /// There are none.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn of_abstract_name(_address: &SocketAddr) -> Option<io::Result<SocketAddrUnix>> {
+        None
+    }
+}
+
 /// Makes calls on the descriptor return at once, or not; its copies and the processes that share it
 /// are affected as well.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
     Ok(rustix::io::ioctl_fionbio(fd, nonblocking)?)
 }
+
+/// Whether the other end of a stream socket is closed. Never blocks.
+pub(crate) fn is_hung_up(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(fd, HANG_UP)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    rustix::event::poll(&mut fds, Some(&now)).is_ok_and(|count| count > 0)
+}
+
+/// Blocks the thread until the other end of a stream socket is closed, whatever else comes from there.
+#[cfg(feature = "process")]
+pub(crate) fn wait_for_hang_up(fd: BorrowedFd<'_>) {
+    loop {
+        let mut fds = [PollFd::from_borrowed_fd(fd, HANG_UP)];
+        match rustix::event::poll(&mut fds, None) {
+            Err(Errno::INTR) | Ok(0) => {}
+            _ => return,
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const HANG_UP: PollFlags = PollFlags::RDHUP;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const HANG_UP: PollFlags = PollFlags::HUP;
 
 /// Takes bytes from a Unix socket, and the descriptors that came with them, which are closed when a program
 /// is executed. Blocks until there are some if `may_block` and the socket does.

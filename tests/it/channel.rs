@@ -2,6 +2,8 @@
 
 mod broadcast;
 mod executor;
+mod future;
+mod model;
 mod oneshot;
 mod ticker;
 mod watch;

@@ -1,6 +1,8 @@
 //! TCP between tasks: what std promises of its sockets, and what ours promise besides.
 
 mod elsewhere;
+mod udp;
+mod unix;
 mod waits;
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};

@@ -316,3 +316,26 @@ fn a_chatty_connection_does_not_starve_its_neighbours() {
         assert!(chatter.join().unwrap_err().is_cancelled());
     });
 }
+
+#[test]
+fn closing_wakes_plain_threads_that_wait_for_what_is_no_socket() {
+    let (reader, writer) = io::pipe().unwrap();
+    let reader = Arc::new(Evented::new(reader).unwrap());
+    for round in 0..3 {
+        let (theirs, other) = (reader.clone(), Evented::new(io::pipe().unwrap().0).unwrap());
+        let thread = std::thread::spawn(move || {
+            // A bell that has rung is silent again for the thread's next wait.
+            other.close();
+            assert_eq!(kind((&other).read(&mut [0])), ErrorKind::NotConnected);
+            (&*theirs).read(&mut [0])
+        });
+        greenloom::sleep(Duration::from_millis(10));
+        if round == 0 {
+            (&writer).write_all(b"x").unwrap();
+            assert_eq!(thread.join().unwrap().unwrap(), 1);
+        } else {
+            reader.close();
+            assert_eq!(kind(thread.join().unwrap()), ErrorKind::NotConnected);
+        }
+    }
+}
