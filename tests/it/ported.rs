@@ -6,5 +6,6 @@ mod cpython_queue;
 mod crossbeam_channel;
 mod gevent_queue;
 mod golang_chan;
+mod select;
 mod std_mpsc;
 mod std_sync;
