@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -45,7 +44,7 @@ impl Relay {
     }
 
     fn replace(&self, waker: Waker) {
-        let before = mem::replace(&mut *lock(&self.waker), Some(waker));
+        let before = lock(&self.waker).replace(waker);
         // Here, where nothing is locked.
         drop(before);
     }
