@@ -45,8 +45,11 @@
 //! | [`queue`] | queues of work in three orders, with an account of what is done; two-way pipes |
 //! | [`pool`] | bounded work: at most so many tasks at a time, maps over them |
 //! | [`net`] | TCP with std's names |
+//! | [`fs`] | files, read and written on other threads |
 //! | [`io`] | waiting for any other descriptor |
 //! | [`signal`] | signals of the system, waited for |
+//! | [`process`] | other programs, and functions of this one in processes of their own |
+//! | [`future`] | futures of any crate, run by a task or a thread |
 //! | [`unblock`] | work that blocks a thread, done on a thread of its own |
 //!
 //! The calls that std has in `std::thread` stand here at the top: [`spawn`], [`sleep`], [`park`],
@@ -133,10 +136,13 @@
 [`channel`]: #features
 [`queue`]: #features
 [`net`]: #features
+[`fs`]: #features
+[`future`]: #features
 [`pool`]: #features
 [`thread`]: #features
 [`io`]: #features
 [`signal`]: #features
+[`process`]: #features
 [`unblock`]: #features
 [`spawn`]: #features
 [`sleep`]: #features
@@ -169,6 +175,10 @@ pub mod channel;
 #[cfg(feature = "runtime")]
 pub(crate) mod driver;
 #[cfg(feature = "runtime")]
+pub mod fs;
+#[cfg(feature = "runtime")]
+pub mod future;
+#[cfg(feature = "runtime")]
 pub mod io;
 #[cfg(feature = "process")]
 pub mod ipc;
@@ -178,7 +188,7 @@ mod macros;
 pub mod net;
 #[cfg(feature = "runtime")]
 pub mod pool;
-#[cfg(feature = "process")]
+#[cfg(feature = "runtime")]
 pub mod process;
 #[cfg(feature = "runtime")]
 pub mod queue;

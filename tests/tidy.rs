@@ -142,11 +142,11 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
     ),
     ("sync/mutex.rs", "a cell and its guard"),
     (
-        "process/entry.rs",
+        "process/remote/entry.rs",
         "an entry in the table of functions that are called before main",
     ),
     (
-        "process/function.rs",
+        "process/remote/function.rs",
         "functions of this build found by their distances",
     ),
     (

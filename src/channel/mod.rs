@@ -39,6 +39,7 @@ pub mod broadcast;
 mod core;
 mod crowd;
 mod error;
+mod look_arm;
 mod future;
 mod mpmc;
 pub mod oneshot;
@@ -50,8 +51,9 @@ pub use broadcast::broadcast;
 pub use error::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
 };
+pub use look_arm::LookArm;
 pub use future::Recv;
 pub use mpmc::{IntoIter, Iter, Receiver, Sender, TryIter, bounded, rendezvous, unbounded};
 pub use oneshot::oneshot;
-pub use ticker::{Never, Timer, TimerIter, after, at, never, tick};
+pub use ticker::{Never, NeverArm, Timer, TimerArm, TimerIter, after, at, never, tick};
 pub use watch::watch;

@@ -7,4 +7,4 @@ mod watch;
 
 pub use evented::Evented;
 pub(crate) use evented::aim;
-pub(crate) use watch::{Descriptor, Limit, closed_by_another};
+pub(crate) use watch::{Descriptor, Limit, Several, closed_by_another};

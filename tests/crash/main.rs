@@ -3,10 +3,14 @@
 mod child;
 mod coroutine;
 #[cfg(feature = "runtime")]
+mod fs;
+#[cfg(feature = "runtime")]
 mod net;
 mod overflow;
 #[cfg(feature = "runtime")]
 mod panic_abort;
+#[cfg(feature = "runtime")]
+mod process;
 mod stack_limits;
 #[cfg(feature = "runtime")]
 mod stackless;

@@ -3,9 +3,15 @@
 mod blocking;
 mod cancel;
 mod channel;
+mod command;
 mod deadlock;
+#[cfg(feature = "runtime")]
 mod faces;
+#[cfg(feature = "runtime")]
+mod fs;
 mod group;
+#[cfg(feature = "runtime")]
+mod hooks;
 #[cfg(feature = "process")]
 mod ipc;
 mod join;
@@ -15,10 +21,15 @@ mod net;
 mod pool;
 mod ported;
 mod process;
+#[cfg(feature = "process")]
+mod process_pool;
 mod queue;
+#[cfg(feature = "runtime")]
+mod race;
 mod runtime;
 mod scope;
 mod select;
+#[cfg(feature = "runtime")]
 mod signal;
 mod spawn;
 mod stress;
@@ -26,4 +37,5 @@ mod sync;
 mod time;
 mod token;
 mod util;
+mod wait;
 mod watch;
