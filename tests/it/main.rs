@@ -5,12 +5,9 @@ mod cancel;
 mod channel;
 mod command;
 mod deadlock;
-#[cfg(feature = "runtime")]
 mod faces;
-#[cfg(feature = "runtime")]
 mod fs;
 mod group;
-#[cfg(feature = "runtime")]
 mod hooks;
 #[cfg(feature = "process")]
 mod ipc;
@@ -24,12 +21,10 @@ mod process;
 #[cfg(feature = "process")]
 mod process_pool;
 mod queue;
-#[cfg(feature = "runtime")]
 mod race;
 mod runtime;
 mod scope;
 mod select;
-#[cfg(feature = "runtime")]
 mod signal;
 mod spawn;
 mod stress;
