@@ -25,10 +25,12 @@ mod arms;
 mod dynamic;
 mod engine;
 mod join;
+mod token;
 
 pub use arms::{Chosen, End, Never, Pair, Until, run};
 pub use dynamic::{Select, recv, send, wait};
 pub use engine::{Arm, Operation, Receive, Send, Stood, Waitable};
 pub use join::{JoinArm, join};
+pub use token::TokenArm;
 
 pub(crate) use engine::Sealed;
