@@ -86,7 +86,9 @@
 //! By returning; by a panic, which goes to whoever joins them; or because they are cancelled, by
 //! [`JoinHandle::cancel`], a [`timeout`], or the end of their scope or runtime. A cancelled task *unwinds*
 //! from where it waits: every destructor runs, no panic hook is called, no lock of [`sync`] is poisoned.
-//! [`shield`] keeps it out of a section that must finish. Destructors may wait while they are at it.
+//! [`shield`] keeps it out of a section that must finish. Destructors may wait while they are at it. Sections
+//! of a task are ended the same way by a [`task::CancelToken`]; a [`task::TaskGroup`] ends all its tasks when one
+//! fails.
 //!
 //! When every task waits and nothing can wake one, that is a deadlock: by default the main task's call
 //! panics with a table of who waits for what, and where. See [`OnDeadlock`].
@@ -159,6 +161,8 @@
 [`OnDeadlock`]: #features
 [`no_park`]: #features
 [`task::is_cancelled`]: #features
+[`task::CancelToken`]: #features
+[`task::TaskGroup`]: #features
 "
 )]
 #![deny(unsafe_code)]
