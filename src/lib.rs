@@ -41,13 +41,15 @@
 //! | [`time`] | sleeping, time-outs, the clock that a runtime goes by |
 //! | [`sync`] | locks, semaphores, events: between tasks, OS threads, and both |
 //! | [`thread`] | std's names for threads, on tasks: for programs that are ported |
-//! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous |
+//! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous, oneshot, broadcast, watch, ticks |
 //! | [`queue`] | queues of work in three orders, with an account of what is done; two-way pipes |
 //! | [`pool`] | bounded work: at most so many tasks at a time, maps over them |
 //! | [`net`] | TCP with std's names |
+//! | [`fs`] | files, read and written on other threads |
 //! | [`io`] | waiting for any other descriptor |
 //! | [`signal`] | signals of the system, waited for |
 //! | [`process`] | other programs, and functions of this one in processes of their own |
+//! | [`future`] | futures of any crate, run by a task or a thread |
 //! | [`unblock`] | work that blocks a thread, done on a thread of its own |
 //!
 //! The calls that std has in `std::thread` stand here at the top: [`spawn`], [`sleep`], [`park`],
@@ -134,6 +136,8 @@
 [`channel`]: #features
 [`queue`]: #features
 [`net`]: #features
+[`fs`]: #features
+[`future`]: #features
 [`pool`]: #features
 [`thread`]: #features
 [`io`]: #features
@@ -171,6 +175,10 @@ pub mod channel;
 #[cfg(feature = "runtime")]
 pub(crate) mod driver;
 #[cfg(feature = "runtime")]
+pub mod fs;
+#[cfg(feature = "runtime")]
+pub mod future;
+#[cfg(feature = "runtime")]
 pub mod io;
 #[cfg(feature = "process")]
 pub mod ipc;
@@ -180,7 +188,7 @@ mod macros;
 pub mod net;
 #[cfg(feature = "runtime")]
 pub mod pool;
-#[cfg(feature = "process")]
+#[cfg(feature = "runtime")]
 pub mod process;
 #[cfg(feature = "runtime")]
 pub mod queue;

@@ -309,6 +309,18 @@ impl<T> Joiner<T> {
         unsafe { (*self.seat().outcome.get()).take() }
     }
 
+    /// Whether it has ended in another way than by a value or by being cancelled.
+    pub(crate) fn has_failed(&mut self) -> bool {
+        // SAFETY: complete, and DETACHED was never set: the outcome is the handle's, borrowed for the look.
+        let outcome = self
+            .is_complete()
+            .then(|| unsafe { &*self.seat().outcome.get() });
+        matches!(
+            outcome,
+            Some(Some(Err(Fault::Panicked(_) | Fault::NoStack(_))))
+        )
+    }
+
     /// Waits until the task has ended; false when the deadline passed before.
     #[track_caller]
     #[inline]

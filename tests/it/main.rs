@@ -6,9 +6,8 @@ mod channel;
 mod command;
 mod deadlock;
 mod faces;
-#[cfg(feature = "runtime")]
+mod fs;
 mod group;
-#[cfg(feature = "runtime")]
 mod hooks;
 #[cfg(feature = "process")]
 mod ipc;
@@ -22,6 +21,7 @@ mod process;
 #[cfg(feature = "process")]
 mod process_pool;
 mod queue;
+mod race;
 mod runtime;
 mod scope;
 mod select;
@@ -32,4 +32,5 @@ mod sync;
 mod time;
 mod token;
 mod util;
+mod wait;
 mod watch;
