@@ -10,6 +10,7 @@ mod errgroup;
 mod gevent_queue;
 mod golang_chan;
 mod select;
+mod green_pool;
 mod std_mpsc;
 mod std_sync;
 mod trio_cancel;
