@@ -5,10 +5,9 @@ mod cancel;
 mod channel;
 mod command;
 mod deadlock;
-#[cfg(feature = "runtime")]
 mod faces;
-#[cfg(feature = "runtime")]
 mod fs;
+mod future;
 mod group;
 #[cfg(feature = "process")]
 mod ipc;
