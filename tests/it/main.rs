@@ -28,6 +28,7 @@ mod signal;
 mod spawn;
 mod stress;
 mod sync;
+mod thread_pool;
 mod time;
 mod token;
 mod util;
