@@ -41,7 +41,7 @@
 //! | [`time`] | sleeping, time-outs, the clock that a runtime goes by |
 //! | [`sync`] | locks, semaphores, events: between tasks, OS threads, and both |
 //! | [`thread`] | std's names for threads, on tasks: for programs that are ported |
-//! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous |
+//! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous, oneshot, broadcast, watch, ticks |
 //! | [`queue`] | queues of work in three orders, with an account of what is done; two-way pipes |
 //! | [`pool`] | bounded work: at most so many tasks at a time, maps over them |
 //! | [`net`] | TCP with std's names |
@@ -194,7 +194,7 @@ mod macros;
 pub mod net;
 #[cfg(feature = "runtime")]
 pub mod pool;
-#[cfg(feature = "process")]
+#[cfg(feature = "runtime")]
 pub mod process;
 #[cfg(feature = "runtime")]
 pub mod queue;

@@ -330,6 +330,22 @@ impl<T> Receiver<T> {
         Ok(state.step(next))
     }
 
+    /// The crowd that it waits in, and the number that it waits to be passed; inside the latch.
+    pub(super) fn in_line<R>(&self, act: impl FnOnce(&mut Crowd, u64) -> R) -> R {
+        let mut state = self.channel.state.lock();
+        let newest = state.next();
+        act(&mut state.line, newest)
+    }
+
+    /// As `try_recv`, without the clone.
+    pub(super) fn find(&self) -> Result<Arc<T>, TryRecvError> {
+        self.take(&mut self.channel.state.lock())
+    }
+
+    pub(super) fn object(&self) -> &dyn Describe {
+        &*self.channel
+    }
+
     #[track_caller]
     fn take_until(&self, deadline: Deadline) -> Result<Arc<T>, RecvTimeoutError> {
         let channel = &*self.channel;
@@ -356,7 +372,7 @@ impl<T> Receiver<T> {
 }
 
 /// Outside of the latch: clones, unless nobody else wants the value.
-fn own<T: Clone>(value: Arc<T>) -> T {
+pub(super) fn own<T: Clone>(value: Arc<T>) -> T {
     Arc::unwrap_or_clone(value)
 }
 
@@ -411,8 +427,7 @@ impl<T: Clone> Receiver<T> {
     ///
     /// [`TryRecvError`].
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        let taken = self.take(&mut self.channel.state.lock());
-        taken.map(own)
+        self.find().map(own)
     }
 
     /// As [`recv`](Self::recv), but waits no longer than `timeout`. With a `timeout` of zero it asks once.

@@ -24,9 +24,11 @@ use crate::scheduler::park::{self, Describe, Wait};
 use crate::scheduler::shared::Shared;
 use crate::scheduler::task::TaskRef;
 
-use super::join::JoinError;
+use super::cancel::{note, restore};
+use super::join::{self, JoinError};
 use super::locals::heir;
 use super::this::Task;
+use super::wait::{Joinable, sealed::Sealed};
 
 /// A [`Scope`] with this crate's handles.
 #[derive(Debug)]
@@ -331,18 +333,6 @@ impl Told {
     }
 }
 
-fn note() -> bool {
-    current::with_task(|task| task.is_some_and(|(processor, local)| local.is_unwinding(processor)))
-}
-
-fn restore(was_unwinding: bool) {
-    current::with_local(|local| {
-        if let Some(local) = local {
-            local.caught(was_unwinding);
-        }
-    });
-}
-
 impl<'scope, Face> Scope<'scope, '_, Face> {
     /// A scope without tasks.
     ///
@@ -642,6 +632,27 @@ impl<T> ScopedJoinHandle<'_, T> {
         outcome.map_err(JoinError::from)
     }
 
+    /// As [`JoinHandle::cancel_and_join`](super::JoinHandle::cancel_and_join).
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`].
+    #[track_caller]
+    pub fn cancel_and_join(self) -> Result<T, JoinError> {
+        self.cancel();
+        self.join()
+    }
+
+    /// As [`JoinHandle::end_by`](super::JoinHandle).
+    #[track_caller]
+    pub(crate) fn end_by(mut self, deadline: Deadline) -> (bool, Result<T, JoinError>) {
+        if self.joiner.is_own() {
+            return (false, Err(JoinError::Itself));
+        }
+        let is_late = join::end_by(&mut self.joiner, deadline);
+        (is_late, self.take())
+    }
+
     /// As [`JoinHandle::join_timeout`](super::JoinHandle::join_timeout).
     ///
     /// # Errors
@@ -676,5 +687,32 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// The task itself.
     pub fn task(&self) -> Task {
         Task::new(self.joiner.task.clone())
+    }
+}
+
+impl<T> Sealed for ScopedJoinHandle<'_, T> {
+    fn announce(&mut self, waker: Waker) -> bool {
+        self.joiner.is_own() || self.joiner.announce(waker)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.joiner.is_own() || self.joiner.is_complete()
+    }
+
+    fn has_failed(&mut self) -> bool {
+        self.joiner.has_failed()
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Who(&self.joiner.task).describe(f)
+    }
+}
+
+impl<T> Joinable for ScopedJoinHandle<'_, T> {
+    type Value = T;
+
+    #[track_caller]
+    fn join(self) -> Result<T, JoinError> {
+        ScopedJoinHandle::join(self)
     }
 }

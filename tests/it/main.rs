@@ -9,6 +9,7 @@ mod faces;
 mod fs;
 mod future;
 mod group;
+mod hooks;
 #[cfg(feature = "process")]
 mod ipc;
 mod join;
@@ -21,6 +22,7 @@ mod process;
 #[cfg(feature = "process")]
 mod process_pool;
 mod queue;
+mod race;
 mod runtime;
 mod scope;
 mod select;
@@ -32,4 +34,5 @@ mod thread_pool;
 mod time;
 mod token;
 mod util;
+mod wait;
 mod watch;
