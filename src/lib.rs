@@ -50,6 +50,8 @@
 //! | [`signal`] | signals of the system, waited for |
 //! | [`process`] | other programs, and functions of this one in processes of their own |
 //! | [`future`] | futures of any crate, run by a task or a thread |
+//! | [`thread_pool`] | OS threads for work that blocks or computes, so many at a time |
+//! | [`logging`] | log lines that say which thread or task they come from |
 //! | [`unblock`] | work that blocks a thread, done on a thread of its own |
 //!
 //! The calls that std has in `std::thread` stand here at the top: [`spawn`], [`sleep`], [`park`],
@@ -140,6 +142,8 @@
 [`net`]: #features
 [`fs`]: #features
 [`future`]: #features
+[`thread_pool`]: #features
+[`logging`]: #features
 [`pool`]: #features
 [`thread`]: #features
 [`io`]: #features
@@ -187,6 +191,8 @@ pub mod io;
 #[cfg(feature = "process")]
 pub mod ipc;
 #[cfg(feature = "runtime")]
+pub mod logging;
+#[cfg(feature = "runtime")]
 mod macros;
 #[cfg(feature = "runtime")]
 pub mod net;
@@ -208,6 +214,8 @@ pub mod sync;
 pub mod task;
 #[cfg(feature = "runtime")]
 pub mod thread;
+#[cfg(feature = "runtime")]
+pub mod thread_pool;
 #[cfg(feature = "runtime")]
 pub mod time;
 

@@ -5,6 +5,8 @@ mod coroutine;
 #[cfg(feature = "runtime")]
 mod fs;
 #[cfg(feature = "runtime")]
+mod logging;
+#[cfg(feature = "runtime")]
 mod net;
 mod overflow;
 #[cfg(feature = "runtime")]

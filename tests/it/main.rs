@@ -7,6 +7,7 @@ mod command;
 mod deadlock;
 mod faces;
 mod fs;
+mod future;
 mod group;
 mod hooks;
 #[cfg(feature = "process")]
@@ -32,6 +33,7 @@ mod signal;
 mod spawn;
 mod stress;
 mod sync;
+mod thread_pool;
 mod time;
 mod token;
 mod util;
