@@ -500,6 +500,10 @@ macro_rules! listener_face {
             fn is_closed(&self) -> bool {
                 self.is_closed()
             }
+
+            fn retire(&self) {
+                self.socket.stop();
+            }
         }
     };
 }

@@ -23,4 +23,5 @@ pub use token::{
 pub use crate::scheduler::header::TaskId;
 
 pub(crate) use cancel::{Expired, until};
+pub(crate) use spawn::home;
 pub(crate) use this::sleep_until as sleep_until_deadline;

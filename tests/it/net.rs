@@ -1,6 +1,7 @@
 //! TCP between tasks: what std promises of its sockets, and what ours promise besides.
 
 mod elsewhere;
+mod server;
 mod udp;
 mod unix;
 mod waits;
