@@ -13,6 +13,8 @@
 mod channels;
 #[path = "waiting/mutexes.rs"]
 mod mutexes;
+#[path = "waiting/selects.rs"]
+mod selects;
 mod util;
 
 use std::process::ExitCode;
@@ -31,6 +33,8 @@ const ALL: &[Case] = &[
     case("mutex_contended", || mutexes::contended(1)),
     wide_case("mutex_contended_2w", || mutexes::contended(2)),
     case("ring_503", channels::ring),
+    case("select_4_ready", selects::four_with_one_ready),
+    case("select_4_waiting", selects::four_waiting),
 ];
 
 fn main() -> ExitCode {

@@ -112,6 +112,91 @@
 //! });
 //! ```
 //!
+//! A value that is lent to a scope's task is not returned from it, nor the scope's handle through a slot
+//! that lies outside:
+//!
+//! ```compile_fail,E0505
+//! let text = String::from("lent");
+//! let text = greenloom::scope(|s| {
+//!     s.spawn(|| println!("{text}"));
+//!     text
+//! });
+//! ```
+//!
+//! ```compile_fail,E0521
+//! let mut slot = None;
+//! greenloom::scope(|s| slot = Some(s.spawn(|| 1)));
+//! ```
+//!
+//! Nor does a scope go to a task that may outlive it:
+//!
+//! ```compile_fail,E0521
+//! greenloom::scope(|s| {
+//!     greenloom::spawn(move || drop(s.spawn(|| 1)));
+//! });
+//! ```
+//!
+//! All of this holds for groups, for their errors, and for daemons:
+//!
+//! ```compile_fail,E0373
+//! use greenloom::task::TaskGroup;
+//! let _ = TaskGroup::run(|group| {
+//!     let inside = 1;
+//!     group.spawn(|| Ok::<_, ()>(inside + 1));
+//!     Ok(())
+//! });
+//! ```
+//!
+//! ```compile_fail,E0373
+//! greenloom::scope(|s| {
+//!     let inside = 1;
+//!     s.spawn_daemon(|| inside + 1);
+//! });
+//! ```
+//!
+//! ```compile_fail,E0597
+//! use greenloom::task::TaskGroup;
+//! let _ = TaskGroup::run(|group| {
+//!     let inside = String::new();
+//!     let borrowed: &str = &inside;
+//!     group.spawn(move || Err::<(), &str>(borrowed));
+//!     Ok(())
+//! });
+//! ```
+//!
+//! ```compile_fail
+//! use greenloom::task::TaskGroup;
+//! let escaped = TaskGroup::run(|group| Ok::<_, ()>(group.spawn(|| Ok(1))));
+//! escaped.unwrap().unwrap().join();
+//! ```
+//!
+//! ```compile_fail,E0521
+//! use greenloom::task::TaskGroup;
+//! let mut kept = None;
+//! let _ = TaskGroup::run(|group| {
+//!     kept = Some(group);
+//!     Ok::<_, ()>(())
+//! });
+//! ```
+//!
+//! ```compile_fail,E0277
+//! use greenloom::task::TaskGroup;
+//! let _ = TaskGroup::run(|group| {
+//!     group.spawn(|| Err::<(), _>(std::rc::Rc::new(1)));
+//!     Ok(())
+//! });
+//! ```
+//!
+//! A cancel scope stays with the task that has entered it; its token may go:
+//!
+//! ```compile_fail,E0277
+//! let _ = greenloom::task::cancel_scope(|c| {
+//!     greenloom::scope(|s| {
+//!         s.spawn(|| c.set_timeout(std::time::Duration::ZERO));
+//!     });
+//! });
+//! ```
+//!
 //! `run` may borrow from its caller, but what it spawns may not:
 //!
 //! ```compile_fail,E0597
@@ -146,6 +231,22 @@
 //!     sum + *task.join().unwrap()
 //! });
 //! assert_eq!(length, 17);
+//! let group = greenloom::task::TaskGroup::run(|group| {
+//!     let task = group.spawn(|| match local.len() {
+//!         8 => Ok(group.try_spawn(|| Ok(8)).unwrap().join().unwrap()),
+//!         _ => Err(local.as_str()),
+//!     });
+//!     group.spawn_daemon(|| Ok(local.len()));
+//!     Ok(task.join().unwrap())
+//! });
+//! assert_eq!(group.unwrap(), Some(8));
+//! let stopped = greenloom::task::cancel_scope(|c| {
+//!     greenloom::scope(|s| {
+//!         let token = c.token();
+//!         s.spawn(move || token.cancel());
+//!     });
+//! });
+//! assert!(stopped.is_ok());
 //! let coroutine = greenloom::coroutine::Coroutine::<(), (), ()>::new(|_, ()| ());
 //! let generator = greenloom::coroutine::Generator::<u8>::new(|_| ());
 //! drop((coroutine, generator));

@@ -40,10 +40,14 @@
 //! | [`task`] | tasks: spawned, joined, cancelled, scoped, parked |
 //! | [`time`] | sleeping, time-outs, the clock that a runtime goes by |
 //! | [`sync`] | locks, semaphores, events: between tasks, OS threads, and both |
+//! | [`thread`] | std's names for threads, on tasks: for programs that are ported |
 //! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous |
+//! | [`queue`] | queues of work in three orders, with an account of what is done; two-way pipes |
+//! | [`pool`] | bounded work: at most so many tasks at a time, maps over them |
 //! | [`net`] | TCP with std's names |
 //! | [`io`] | waiting for any other descriptor |
 //! | [`signal`] | signals of the system, waited for |
+//! | [`process`] | other programs, and functions of this one in processes of their own |
 //! | [`unblock`] | work that blocks a thread, done on a thread of its own |
 //!
 //! The calls that std has in `std::thread` stand here at the top: [`spawn`], [`sleep`], [`park`],
@@ -128,9 +132,13 @@
 [`sync`]: #features
 [`sync::Mutex`]: #features
 [`channel`]: #features
+[`queue`]: #features
 [`net`]: #features
+[`pool`]: #features
+[`thread`]: #features
 [`io`]: #features
 [`signal`]: #features
+[`process`]: #features
 [`unblock`]: #features
 [`spawn`]: #features
 [`sleep`]: #features
@@ -167,9 +175,15 @@ pub mod io;
 #[cfg(feature = "process")]
 pub mod ipc;
 #[cfg(feature = "runtime")]
+mod macros;
+#[cfg(feature = "runtime")]
 pub mod net;
+#[cfg(feature = "runtime")]
+pub mod pool;
 #[cfg(feature = "process")]
 pub mod process;
+#[cfg(feature = "runtime")]
+pub mod queue;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 #[cfg(feature = "runtime")]
@@ -181,6 +195,8 @@ pub mod sync;
 #[cfg(feature = "runtime")]
 pub mod task;
 #[cfg(feature = "runtime")]
+pub mod thread;
+#[cfg(feature = "runtime")]
 pub mod time;
 
 #[cfg(feature = "runtime")]
@@ -190,7 +206,7 @@ pub use runtime::{Handle, OnDeadlock, OnStuck, RunError, Runtime, run, try_run};
 #[cfg(feature = "runtime")]
 pub use task::{
     Builder, JoinError, JoinHandle, Scope, ScopedJoinHandle, Task, TaskId, checkpoint, current,
-    no_park, park, park_timeout, scope, shield, spawn, spawn_after, spawn_local, yield_now,
+    no_park, park, park_timeout, scope, select, shield, spawn, spawn_after, spawn_local, yield_now,
 };
 #[cfg(feature = "runtime")]
 pub use time::{deadline, sleep, sleep_until, timeout};

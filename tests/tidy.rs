@@ -27,6 +27,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("runtime", 5),
     ("task", 6),
     ("io", 6),
+    ("io/copy", 7),
+    ("io/stdin", 8),
     ("sync", 7),
     ("time", 7),
     ("signal", 7),
@@ -39,7 +41,10 @@ const FLOORS: &[(&str, u8)] = &[
     ("net", 8),
     ("fs", 8),
     ("pool", 8),
+    ("thread", 8),
     ("net/server", 9),
+    // std has them there; ours stand on `channel`.
+    ("sync/mpsc", 9),
     ("ipc", 9),
     ("process", 10),
     ("inspect", 10),
@@ -130,16 +135,20 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "scoped tasks borrow, and have ended before the scope returns",
     ),
     (
+        "task/group.rs",
+        "opens a scope on its own frame, whose tasks have ended before it goes",
+    ),
+    (
         "sync/latch.rs",
         "a cell of its own lock, for the other locks to stand on",
     ),
     ("sync/mutex.rs", "a cell and its guard"),
     (
-        "process/entry.rs",
+        "process/remote/entry.rs",
         "an entry in the table of functions that are called before main",
     ),
     (
-        "process/function.rs",
+        "process/remote/function.rs",
         "functions of this build found by their distances",
     ),
     (

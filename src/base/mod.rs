@@ -9,3 +9,5 @@ pub(crate) mod firm;
 pub(crate) mod payload;
 #[cfg(feature = "runtime")]
 pub(crate) mod primitive;
+#[cfg(feature = "runtime")]
+pub(crate) mod rng;

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::base::clock::Deadline;
-use crate::scheduler::park::{self, Describe, Wait};
+use crate::scheduler::park::{self, Count, Describe, Wait};
 use crate::sync::latch::Latch;
 
 use super::crowd::{self, Crowd, END, Passed, Place};
@@ -621,10 +621,9 @@ impl<T> Describe for Channel<T> {
             let state = self.state.lock();
             (state.senders, state.receivers)
         };
-        write!(
-            f,
-            "a broadcast channel with {senders} senders and {receivers} receivers"
-        )
+        let receivers = Count(receivers, "receiver");
+        let senders = Count(senders, "sender");
+        write!(f, "a broadcast channel with {senders} and {receivers}")
     }
 }
 

@@ -17,6 +17,9 @@
 //!
 //! When a promise is given up and nobody waits, there may be more items than the capacity for a while.
 //!
+//! Among those who wait there may be selects (`arms.rs`), which can be past being called: see the wait list.
+//! So it is decided by calling whether anybody waits.
+//!
 //! Items are moved inside the latch and dropped outside of it: a destructor is the user's code.
 
 use std::collections::VecDeque;
@@ -24,9 +27,10 @@ use std::fmt;
 use std::mem;
 
 use crate::base::clock::Deadline;
-use crate::scheduler::park::{Describe, Sleeper, Wait};
+use crate::scheduler::park::{Count, Describe, Sleeper, Wait};
 use crate::sync::latch::{Latch, Latched};
 use crate::sync::wait_list::{self, Queue, Ticket, WaitList, Wakers};
+use crate::task::claim::Claim;
 
 use super::error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError};
 use super::error::{TryRecvError, TrySendError};
@@ -35,10 +39,10 @@ use super::error::{TryRecvError, TrySendError};
 const EAGER: usize = 64;
 
 pub(super) struct Channel<T> {
-    state: Latch<State<T>>,
+    pub(super) state: Latch<State<T>>,
 }
 
-struct State<T> {
+pub(super) struct State<T> {
     items: VecDeque<T>,
     /// `usize::MAX` when unbounded, 0 for a rendezvous.
     capacity: usize,
@@ -48,10 +52,13 @@ struct State<T> {
     /// Called receivers that have not come for their items yet; at most `items.len()`.
     promised: usize,
     /// Waiting receivers. True in a called one's seat: an item is promised to it.
-    takers: WaitList<bool>,
+    pub(super) takers: WaitList<bool>,
     /// Waiting senders and what they send.
-    givers: WaitList<Option<T>>,
+    pub(super) givers: WaitList<Option<T>>,
 }
+
+/// The claim of the select that does this, if it is one that others can see.
+type Own = Option<&'static Claim>;
 
 /// A side of the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +150,7 @@ impl<T> Channel<T> {
     #[inline]
     pub(super) fn try_send(&self, item: T) -> Result<(), TrySendError<T>> {
         let mut state = self.state.lock();
-        let sent = state.try_send(item);
+        let sent = state.try_send(item, None);
         drop(state);
         wake(sent?);
         Ok(())
@@ -153,7 +160,7 @@ impl<T> Channel<T> {
     #[inline(always)]
     pub(super) fn send(&self, item: T, deadline: Deadline) -> Result<(), SendTimeoutError<T>> {
         let mut state = self.state.lock();
-        match state.try_send(item) {
+        match state.try_send(item, None) {
             Ok(waker) => {
                 drop(state);
                 wake(waker);
@@ -181,7 +188,7 @@ impl<T> Channel<T> {
     #[inline]
     pub(super) fn try_recv(&self) -> Result<T, TryRecvError> {
         let mut state = self.state.lock();
-        let received = state.try_recv();
+        let received = state.try_recv(None);
         drop(state);
         let (item, waker) = received?;
         wake(waker);
@@ -192,7 +199,7 @@ impl<T> Channel<T> {
     #[inline(always)]
     pub(super) fn recv(&self, deadline: Deadline) -> Result<T, RecvTimeoutError> {
         let mut state = self.state.lock();
-        match state.try_recv() {
+        match state.try_recv(None) {
             Ok((item, waker)) => {
                 drop(state);
                 wake(waker);
@@ -218,7 +225,7 @@ impl<T> Channel<T> {
 }
 
 #[inline]
-fn wake(waker: Option<Sleeper>) {
+pub(super) fn wake(waker: Option<Sleeper>) {
     if let Some(waker) = waker {
         waker.wake();
     }
@@ -237,14 +244,20 @@ impl<T> State<T> {
     }
 
     /// Sends if that is possible at once; returns the waker of the receiver that has the item now.
+    ///
+    /// `own`, here and below, is the claim of a select that is busy with this: it does not meet itself.
     #[inline]
-    fn try_send(&mut self, item: T) -> Result<Option<Sleeper>, TrySendError<T>> {
+    pub(super) fn try_send(
+        &mut self,
+        item: T,
+        own: Own,
+    ) -> Result<Option<Sleeper>, TrySendError<T>> {
         if !self.is_open() {
             return Err(TrySendError::Disconnected(item));
         }
-        if !self.takers.is_empty() {
+        if let Some(waker) = self.promise(own) {
             self.items.push_back(item);
-            return Ok(self.promise());
+            return Ok(Some(waker));
         }
         if self.len() >= self.capacity {
             return Err(TrySendError::Full(item));
@@ -255,37 +268,34 @@ impl<T> State<T> {
 
     /// Receives if that is possible at once; returns the waker of the sender whose item has moved up.
     #[inline]
-    fn try_recv(&mut self) -> Result<(T, Option<Sleeper>), TryRecvError> {
+    pub(super) fn try_recv(&mut self, own: Own) -> Result<(T, Option<Sleeper>), TryRecvError> {
         if self.len() == 0 {
-            return self.try_recv_directly();
+            return self.try_recv_directly(own);
         }
         let item = self.items.pop_front().ok_or(TryRecvError::Empty)?;
         let waker = if self.givers.is_empty() {
             None
         } else {
-            self.refill()
+            self.refill(own)
         };
         Ok((item, waker))
     }
 
     /// No items to be had; yet senders may wait: a rendezvous.
-    fn try_recv_directly(&mut self) -> Result<(T, Option<Sleeper>), TryRecvError> {
-        if self.givers.is_empty() {
-            return Err(match self.is_ended() {
-                true => TryRecvError::Disconnected,
-                false => TryRecvError::Empty,
-            });
-        }
-        let (given, waker) = self.take_from_first();
-        let item = match self.items.is_empty() {
-            true => given,
-            // At the end of the line of promised items.
-            false => {
-                self.items.extend(given);
-                self.items.pop_front()
+    fn try_recv_directly(&mut self, own: Own) -> Result<(T, Option<Sleeper>), TryRecvError> {
+        if let (Some(item), waker) = self.take_from_first(own) {
+            if self.items.is_empty() {
+                return Ok((item, waker));
             }
-        };
-        Ok((item.ok_or(TryRecvError::Empty)?, waker))
+            // At the end of the line of promised items.
+            self.items.push_back(item);
+            let item = self.items.pop_front().ok_or(TryRecvError::Empty)?;
+            return Ok((item, waker));
+        }
+        Err(match self.is_ended() {
+            true => TryRecvError::Disconnected,
+            false => TryRecvError::Empty,
+        })
     }
 
     /// How many items are promised to nobody.
@@ -309,14 +319,14 @@ impl<T> State<T> {
         }
     }
 
-    /// Promises an item that is promised to nobody to the first receiver in line.
+    /// Promises an item, which is there or is about to be, to the first receiver in line.
     #[inline]
-    fn promise(&mut self) -> Option<Sleeper> {
+    fn promise(&mut self, own: Own) -> Option<Sleeper> {
         let waker = self
             .takers
-            .call_first_with(|is_promised| *is_promised = true);
-        self.promised += usize::from(waker.is_some());
-        waker
+            .call_other(own, |is_promised| *is_promised = true)?;
+        self.promised += 1;
+        Some(waker)
     }
 
     /// A receiver comes for the item that was promised to it.
@@ -330,35 +340,30 @@ impl<T> State<T> {
     /// A receiver will not come for what was promised to it: the next in line shall.
     fn give_up(&mut self) -> Option<Sleeper> {
         self.promised -= 1;
-        self.promise()
+        self.promise(None)
     }
 
     /// There may be room: the first sender in line moves its item in.
-    fn refill(&mut self) -> Option<Sleeper> {
+    fn refill(&mut self, own: Own) -> Option<Sleeper> {
         if self.len() >= self.capacity {
             return None;
         }
-        self.take_in()
-    }
-
-    /// Moves in the item of the first sender in line.
-    fn take_in(&mut self) -> Option<Sleeper> {
-        let (item, waker) = self.take_from_first();
+        let (item, waker) = self.take_from_first(own);
         self.items.extend(item);
         waker
     }
 
     /// The item of the first sender in line, who is called.
     #[inline]
-    fn take_from_first(&mut self) -> (Option<T>, Option<Sleeper>) {
+    fn take_from_first(&mut self, own: Own) -> (Option<T>, Option<Sleeper>) {
         let mut item = None;
-        let waker = self.givers.call_first_with(|seat| item = seat.take());
+        let waker = self.givers.call_other(own, |seat| item = seat.take());
         (item, waker)
     }
 }
 
 /// A channel as its waiting receivers see it.
-struct Taker<'a, T>(&'a Channel<T>);
+pub(super) struct Taker<'a, T>(pub(super) &'a Channel<T>);
 
 impl<T> Queue for Taker<'_, T> {
     type Outcome = Result<T, RecvTimeoutError>;
@@ -403,7 +408,7 @@ impl<T> Queue for Taker<'_, T> {
 }
 
 /// A channel as its waiting senders see it.
-struct Giver<'a, T>(&'a Channel<T>);
+pub(super) struct Giver<'a, T>(pub(super) &'a Channel<T>);
 
 impl<T> Queue for Giver<'_, T> {
     type Outcome = Result<(), SendTimeoutError<T>>;
@@ -444,7 +449,8 @@ impl<T> Describe for Channel<T> {
             0 => write!(f, "a rendezvous channel")?,
             capacity => write!(f, "a bounded channel ({len} of {capacity} places taken)")?,
         }
-        write!(f, " with {senders} senders and {receivers} receivers")
+        let senders = Count(senders, "sender");
+        write!(f, " with {senders} and {}", Count(receivers, "receiver"))
     }
 }
 

@@ -6,7 +6,7 @@
 //! | [`oneshot()`] | one value, once |
 //! | [`broadcast()`] | values of which each goes to every receiver |
 //! | [`watch()`] | the latest value of something |
-//! | [`after`], [`tick`], [`never`] | the time, as something to receive |
+//! | [`after`], [`tick`], [`never()`] | the time, as something to receive |
 //!
 //! [`bounded`] makes senders wait for room, [`unbounded`] never does, and [`rendezvous`] has no room at
 //! all: each send meets a receive. These three have any number of senders and receivers, each value goes to
@@ -34,6 +34,7 @@
 //! # });
 //! ```
 
+mod arms;
 pub mod broadcast;
 mod core;
 mod crowd;
@@ -43,6 +44,7 @@ pub mod oneshot;
 mod ticker;
 pub mod watch;
 
+pub use arms::{RecvArm, SendArm};
 pub use broadcast::broadcast;
 pub use error::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,

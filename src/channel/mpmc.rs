@@ -72,7 +72,7 @@ fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// Clones send on the same channel. When the last one is dropped, receivers get what is still inside, and
 /// then the end.
 pub struct Sender<T> {
-    channel: Arc<Channel<T>>,
+    pub(super) channel: Arc<Channel<T>>,
 }
 
 /// The end of a channel that values come out at.
@@ -80,7 +80,7 @@ pub struct Sender<T> {
 /// Clones receive from the same channel; each value goes to one of them. When the last one is dropped, so is
 /// what is still inside, and senders get errors.
 pub struct Receiver<T> {
-    channel: Arc<Channel<T>>,
+    pub(super) channel: Arc<Channel<T>>,
 }
 
 // As std's channels: no user code runs while the insides are in between two states.

@@ -105,7 +105,7 @@ struct Inner {
     schedule: Latch<Schedule>,
 }
 
-/// A receiver that never becomes ready; made by [`never`].
+/// A receiver that never becomes ready; made by [`never()`].
 pub struct Never<T> {
     gives: PhantomData<fn() -> T>,
 }

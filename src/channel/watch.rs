@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::base::clock::Deadline;
-use crate::scheduler::park::{self, Describe, Wait};
+use crate::scheduler::park::{self, Count, Describe, Wait};
 use crate::sync::latch::Latch;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -554,9 +554,8 @@ impl<T> Describe for Channel<T> {
             let state = self.state.lock();
             (state.senders, state.receivers)
         };
-        write!(
-            f,
-            "a watch channel with {senders} senders and {receivers} receivers"
-        )
+        let receivers = Count(receivers, "receiver");
+        let senders = Count(senders, "sender");
+        write!(f, "a watch channel with {senders} and {receivers}")
     }
 }

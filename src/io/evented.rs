@@ -189,6 +189,11 @@ impl<S: AsFd> Evented<S> {
         self.watch.is_closed()
     }
 
+    /// For a wait on [`Several`](super::Several).
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
     #[track_caller]
     #[inline]
     pub(crate) fn operate<T>(

@@ -8,7 +8,7 @@ use std::task::Waker;
 use crate::base::error::TimedOut;
 use crate::scheduler::park::{self, Wait, Wake};
 
-use super::watch::{Descriptor, Limit};
+use super::watch::{Descriptor, Limit, count_wait};
 
 /// Admits one at a time.
 #[derive(Debug, Default)]
@@ -63,6 +63,7 @@ impl Line {
         let deadline = limit.deadline();
         let what = Descriptor(fd);
         let wait = Wait::new(reason).on(&what).until(deadline);
+        let _counted = Counted::begin();
         loop {
             let woken = park::park(&wait);
             if self.lock().served == Some(ticket) {
@@ -72,6 +73,23 @@ impl Line {
                 return Err(TimedOut);
             }
         }
+    }
+}
+
+/// Whoever stands behind waits for the descriptor too, though somebody else does so for it, perhaps in
+/// another runtime or on a plain thread: its worker is at no standstill.
+struct Counted;
+
+impl Counted {
+    fn begin() -> Counted {
+        count_wait(|waits| waits + 1);
+        Counted
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        count_wait(|waits| waits - 1);
     }
 }
 

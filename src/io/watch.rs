@@ -18,6 +18,8 @@
 //! Nothing between the system call and the return can unwind, so a cancelled operation has taken no
 //! bytes. That is why the budget of operations is spent before the call.
 
+mod several;
+
 use std::io;
 use std::ops::Deref;
 use std::os::fd::BorrowedFd;
@@ -34,6 +36,8 @@ use crate::scheduler::park::{self, Describe, Wait, Wake};
 use crate::sys::poll::{Interest, poll_fd_or_bell};
 
 use super::bell::{self, Bell};
+
+pub(crate) use several::Several;
 
 /// How long an operation may wait. The clock is read only when it does wait.
 #[derive(Clone, Copy, Debug)]
@@ -411,7 +415,7 @@ impl Drop for Disarm<'_> {
 
 /// A worker whose tasks wait for descriptors is not at a standstill, wherever those are registered.
 #[inline]
-fn count_wait(change: impl FnOnce(usize) -> usize) {
+pub(super) fn count_wait(change: impl FnOnce(usize) -> usize) {
     current::with_processor(|here| {
         if let Some(here) = here {
             here.io_waits.set(change(here.io_waits.get()));

@@ -107,9 +107,9 @@ impl Wire {
         let _ = rustix::net::shutdown(self.io.as_fd(), rustix::net::Shutdown::Both);
     }
 
-    /// Tells the other side that no more frames will come.
-    pub(crate) fn finish(&self) {
-        let _ = rustix::net::shutdown(self.io.as_fd(), rustix::net::Shutdown::Write);
+    /// Whether the other side has closed its end, which shows before what it had sent is received.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        socket::is_hung_up(self.io.as_fd())
     }
 
     /// Waits until something can be received: a frame's beginning, or the end.
@@ -138,12 +138,9 @@ impl Wire {
         if Wire::may_block(limit) {
             return socket::recv_passed(self.io.as_fd(), buffer, descriptors, true);
         }
-        let length = buffer.len();
         let aim = aim(Direction::Read, "ipc.recv", limit);
         let call = |fd: &OwnedFd| socket::recv_passed(fd.as_fd(), buffer, descriptors, false);
-        // Fewer bytes than there was room for: all there were, unless a descriptor cut them off. The end is
-        // told as often as it is asked for.
-        self.io.operate(aim, call, |_| false && length == 0)
+        self.io.operate(aim, call, |_| false)
     }
 
     #[track_caller]

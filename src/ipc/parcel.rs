@@ -87,20 +87,42 @@ impl Parcel {
 
     /// As `unpack`, of what stands behind the first bytes.
     pub(crate) fn unpack_from<T: DeserializeOwned>(self, begin: usize) -> Result<T, CodecError> {
-        let Parcel { bytes, descriptors } = self;
-        no_park(|| {
-            let _opened = Opened::with(descriptors.into_iter().map(Some).collect());
-            let bytes = bytes.get(begin..).unwrap_or_default();
-            match postcard::take_from_bytes(bytes) {
-                Ok((value, [])) => Ok(value),
-                Ok((_, rest)) => Err(CodecError::of::<T>(format!(
-                    "{} bytes are left over",
-                    rest.len()
-                ))),
-                Err(error) => Err(CodecError::of::<T>(error)),
-            }
+        let bytes = self.bytes.get(begin..).unwrap_or_default();
+        decode(bytes, self.descriptors)
+    }
+
+    /// As `unpack`, and the parcel stays as it is.
+    pub(crate) fn unpack_copy<T: DeserializeOwned>(&self) -> Result<T, CodecError> {
+        let copies = self
+            .descriptors
+            .iter()
+            .map(OwnedFd::try_clone)
+            .collect::<Result<_, _>>();
+        decode(&self.bytes, copies.map_err(CodecError::of::<T>)?)
+    }
+
+    /// The same once more.
+    pub(crate) fn try_clone(&self) -> std::io::Result<Parcel> {
+        let descriptors = self.descriptors.iter().map(OwnedFd::try_clone);
+        Ok(Parcel {
+            bytes: self.bytes.clone(),
+            descriptors: descriptors.collect::<Result<_, _>>()?,
         })
     }
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Result<T, CodecError> {
+    no_park(|| {
+        let _opened = Opened::with(descriptors.into_iter().map(Some).collect());
+        match postcard::take_from_bytes(bytes) {
+            Ok((value, [])) => Ok(value),
+            Ok((_, rest)) => Err(CodecError::of::<T>(format!(
+                "{} bytes are left over",
+                rest.len()
+            ))),
+            Err(error) => Err(CodecError::of::<T>(error)),
+        }
+    })
 }
 
 /// A descriptor as a part of a value: sending passes a copy on.

@@ -17,6 +17,7 @@
 //! all of its connection's work.
 
 mod addr;
+mod dial;
 mod face;
 mod listener;
 mod listening;

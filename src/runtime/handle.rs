@@ -53,7 +53,6 @@ impl Outside {
     }
 
     /// For a wait of the running task; nothing on a plain thread.
-    #[cfg(feature = "process")]
     pub(crate) fn here() -> Option<Self> {
         Handle::current().map(Outside::of)
     }

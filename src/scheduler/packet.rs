@@ -33,6 +33,9 @@ pub(crate) enum Fault {
 /// handed over.
 pub(crate) trait Farewell {
     fn say(&self);
+
+    /// Before that, of a task that never ran: no memory for its stack could be had.
+    fn starve(&self, _why: &io::Error) {}
 }
 
 impl Farewell for () {
@@ -102,10 +105,14 @@ impl<T> Seat<T> {
 /// Runs somebody else's code (a destructor, a waker, a logger): its panic, which the hook has printed, ends
 /// there and not in the worker's loop. True if there was one.
 pub(super) fn caught(f: impl FnOnce()) -> bool {
+    // Not always at a task's root: a task may be refused inside of another one's destructor, which unwinds.
+    let before = current::with_task(|task| {
+        task.map_or(0, |(processor, local)| local.unwinding_note(processor))
+    });
     let Err(payload) = catch_unwind(AssertUnwindSafe(f)) else {
         return false;
     };
-    let note = || current::with_local(|local| local.map(|local| local.caught(false)));
+    let note = || current::with_local(|local| local.map(|local| local.put_unwinding_note(before)));
     note();
     let is_panic = !payload.is::<Unwind>();
     payload::discard(payload);
@@ -202,6 +209,9 @@ unsafe impl<F: FnOnce() -> T, T, E: Farewell> Body for Packet<F, T, E> {
         // SAFETY: as in `run`.
         let closure = unsafe { (*self.closure.get()).take() };
         drop_caught(task, closure);
+        if let Some(why) = &why {
+            self.farewell.starve(why);
+        }
         // SAFETY: as in `run`.
         unsafe {
             self.seat
@@ -311,11 +321,8 @@ impl<T> Joiner<T> {
         }
         self.hand_over();
         if let Some(neighbour) = Neighbour::new(self.seat(), &self.task) {
-            let target = Target(&self.task);
-            return neighbour.wait(
-                &self.task,
-                &Wait::new("task.join").on(&target).until(deadline),
-            );
+            let who = Who(&self.task);
+            return neighbour.wait(&self.task, &Wait::new("task.join").on(&who).until(deadline));
         }
         self.wait_afar(deadline)
     }
@@ -327,9 +334,9 @@ impl<T> Joiner<T> {
             return true;
         }
         loop {
-            let target = Target(&self.task);
+            let who = Who(&self.task);
             // A cancellation unwinds from here: the announcement is taken back by drop.
-            let woken = park::park(&Wait::new("task.join").on(&target).until(deadline));
+            let woken = park::park(&Wait::new("task.join").on(&who).until(deadline));
             if self.is_complete() {
                 return true;
             }
@@ -356,7 +363,7 @@ impl<T> Joiner<T> {
     }
 
     /// Takes the waker back; true when the task has completed meanwhile, and the waker with it.
-    fn retract(&mut self) -> bool {
+    pub(crate) fn retract(&mut self) -> bool {
         // Only this handle sets and clears JOINING.
         if !self.task.fate().is_joining() {
             return false;
@@ -461,10 +468,10 @@ impl<T> Drop for Neighbour<'_, T> {
     }
 }
 
-/// What a join waits for, for reports.
-struct Target<'a>(&'a TaskRef);
+/// A task that somebody waits for, for reports.
+pub(crate) struct Who<'a>(pub(crate) &'a TaskRef);
 
-impl Describe for Target<'_> {
+impl Describe for Who<'_> {
     fn describe(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "task {}", self.0.id)?;
         match self.0.name() {

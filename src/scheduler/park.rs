@@ -7,11 +7,12 @@ use std::time::Duration;
 use crate::base::clock::{Clock, Deadline, Nanos};
 use crate::coroutine::unwinding::Scheduler;
 
+use super::cancel::Unwind;
 use super::local::Local;
 use super::wait::Unwinding;
 use super::{current, thread};
 
-pub(crate) use super::wait::{Describe, Holder, Wait, Wake};
+pub(crate) use super::wait::{Count, Describe, Holder, Wait, Wake};
 pub(crate) use super::wake::Sleeper;
 
 /// Waits until the waker of [`current_waker`] is used or the deadline passes.
@@ -45,6 +46,11 @@ pub(crate) fn rethrow(payload: Box<dyn std::any::Any + Send>) -> ! {
         Some(local) => local.rethrow(payload),
         None => std::panic::resume_unwind(payload),
     })
+}
+
+/// Whether a caught payload is a cancellation or a time-out, which is nobody's to keep.
+pub(crate) fn is_cancellation(payload: &(dyn std::any::Any + Send)) -> bool {
+    payload.is::<Unwind>()
 }
 
 /// What coroutines ask of the task that they run in, on a worker's thread.
@@ -138,6 +144,15 @@ pub(crate) fn now() -> Nanos {
     current::with_processor(|processor| match processor {
         Some(processor) => processor.clock.now(),
         None => Clock::real().now(),
+    })
+}
+
+/// Random bits: the worker's, so that a run with one worker can be repeated, or the thread's.
+#[inline]
+pub(crate) fn random() -> u64 {
+    current::with_processor(|processor| match processor {
+        Some(processor) => processor.rng.draw(),
+        None => thread::random(),
     })
 }
 

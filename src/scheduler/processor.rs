@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::base::clock::{Clock, Deadline, Nanos};
+use crate::base::rng::Rng;
 use crate::driver::reactor::ReactorShared;
 use crate::driver::timers::{TimerKey, Timers};
 
@@ -29,6 +30,8 @@ const MANY_DEAD: usize = 256;
 
 /// Lives on the stack of the worker's loop; `!Send`, and so is everything in it that tasks reach.
 pub(crate) struct Processor {
+    /// For choices that tasks make; a number of its own for each worker, the same in each run.
+    pub(crate) rng: Rng,
     /// Unique in the process.
     pub(crate) id: u64,
     /// Among the workers of its runtime.
@@ -86,6 +89,7 @@ impl Processor {
         let clock = shared.config.clock.clone();
         let tick = Cell::new(clock.now());
         Processor {
+            rng: Rng::new(index as u64 + 1),
             id,
             index,
             shared,

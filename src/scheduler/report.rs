@@ -10,7 +10,7 @@ use crate::base::clock::Nanos;
 
 use super::header::{Header, TaskId};
 use super::sleep::Epoch;
-use super::wait::{Holder, Wait};
+use super::wait::{Count, Holder, Wait};
 
 /// What a worker may ask of a suspended task.
 #[derive(Debug)]
@@ -115,9 +115,9 @@ impl Collector {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         rows.sort_by_key(|row| row.id);
         let mut text = format!(
-            "deadlock: {} task{} blocked, and nothing is left that could wake {}\n",
-            rows.len(),
-            if rows.len() == 1 { " is" } else { "s are" },
+            "deadlock: {} {} blocked, and nothing is left that could wake {}\n",
+            Count(rows.len(), "task"),
+            if rows.len() == 1 { "is" } else { "are" },
             if rows.len() == 1 { "it" } else { "any of them" },
         );
         for row in rows.iter() {

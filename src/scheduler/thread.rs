@@ -1,11 +1,13 @@
 //! Waiting on a plain OS thread: a parker of our own, so that std's `park` token stays the user's.
 
 use std::cell::OnceCell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Wake as StdWake, Waker};
 use std::time::Duration;
 
 use crate::base::clock::{Clock, Deadline};
+use crate::base::rng::Rng;
 
 use super::wait::Wake;
 
@@ -30,6 +32,16 @@ impl StdWake for Parker {
 
 thread_local! {
     static PARKER: OnceCell<Arc<Parker>> = const { OnceCell::new() };
+}
+
+/// Random bits on a plain thread; each begins with others.
+pub(crate) fn random() -> u64 {
+    static THREADS: AtomicU64 = AtomicU64::new(1);
+    thread_local! {
+        static RNG: Rng = Rng::new(THREADS.fetch_add(1, Ordering::Relaxed) << 32);
+    }
+    // It has no destructor, so it is there to the thread's end.
+    RNG.with(Rng::draw)
 }
 
 /// `None` while the thread's locals are being destroyed.

@@ -32,6 +32,16 @@ impl Holder {
     };
 }
 
+/// So many of something, in words: `1 sender`, `2 senders`.
+pub(crate) struct Count(pub(crate) usize, pub(crate) &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Count(count, of) = self;
+        write!(f, "{count} {of}{}", if *count == 1 { "" } else { "s" })
+    }
+}
+
 /// What a wait is for. Lives on the stack of whoever waits.
 #[derive(Clone, Copy)]
 pub(crate) struct Wait<'a> {

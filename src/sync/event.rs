@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::base::clock::Deadline;
 use crate::base::primitive::{AtomicBool, Ordering};
 use crate::scheduler::park::{self, Describe, Wait};
+use crate::task::claim::Stake;
+use crate::task::select::{Arm, Operation, Sealed, Stood, Waitable};
 
 use super::latch::Latch;
 use super::wait_list::{self, Queue, Ticket, WaitList, Wakers};
@@ -116,6 +118,10 @@ impl Event {
         self.is_set() || (!timeout.is_zero() && self.wait_until(park::deadline(timeout)))
     }
 
+    fn abandon_seat(&self, ticket: &Ticket) {
+        let _ = self.line.lock().leave(ticket);
+    }
+
     #[track_caller]
     fn wait_until(&self, deadline: Deadline) -> bool {
         if self.is_set() {
@@ -150,7 +156,92 @@ impl Queue for &Event {
     }
 
     fn abandon(&self, ticket: &Ticket) {
-        let _ = self.line.lock().leave(ticket);
+        self.abandon_seat(ticket);
+    }
+}
+
+/// A wait for an [`Event`] that a select may do. Made by [`select::wait`](crate::select::wait).
+#[must_use = "it does nothing by itself"]
+#[derive(Debug)]
+pub struct EventArm<'a> {
+    event: &'a Event,
+    ticket: Option<Ticket>,
+    was_set: bool,
+}
+
+impl EventArm<'_> {
+    /// Something when this arm was chosen; once.
+    pub fn take(&mut self) -> Option<()> {
+        std::mem::take(&mut self.was_set).then_some(())
+    }
+}
+
+impl Sealed for Event {}
+impl Sealed for EventArm<'_> {}
+
+impl Waitable for Event {
+    type Passed = ();
+    type WaitArm<'a> = EventArm<'a>;
+
+    fn wait_arm(&self) -> EventArm<'_> {
+        EventArm {
+            event: self,
+            ticket: None,
+            was_set: false,
+        }
+    }
+}
+
+impl Operation for EventArm<'_> {
+    type Output = ();
+
+    fn take(&mut self) -> Option<()> {
+        EventArm::take(self)
+    }
+}
+
+impl Arm for EventArm<'_> {
+    fn place(&self) -> usize {
+        std::ptr::from_ref(self.event).addr()
+    }
+
+    fn attempt(&mut self) -> bool {
+        self.was_set = self.event.is_set();
+        self.was_set
+    }
+
+    fn stand(&mut self, stake: Stake) -> Stood {
+        let mut line = self.event.line.lock();
+        if !stake.busy() {
+            return Stood::Gone;
+        }
+        self.was_set = self.event.is_set();
+        if self.was_set {
+            stake.end();
+            return Stood::Done;
+        }
+        self.ticket = Some(line.join_as(stake, ()));
+        stake.idle();
+        Stood::Seated
+    }
+
+    fn settle(&mut self) {
+        self.leave();
+        self.was_set = true;
+    }
+
+    fn leave(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.event.abandon_seat(&ticket);
+        }
+    }
+
+    fn abandon(&mut self) {
+        self.leave();
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.event.describe(f)
     }
 }
 

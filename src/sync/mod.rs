@@ -11,11 +11,17 @@
 //! Private machinery: `latch` (the lock under the locks) and `wait_list` (the line), on which every
 //! file here and the channels stand.
 
+mod barrier;
 mod condvar;
 mod event;
 mod kind;
 pub(crate) mod latch;
+mod lazy_lock;
+pub mod mpsc;
 mod mutex;
+mod notify;
+mod once;
+mod once_lock;
 mod owner;
 mod poison;
 mod raw_mutex;
@@ -23,15 +29,22 @@ mod raw_rwlock;
 mod rlock;
 mod rwlock;
 mod semaphore;
+mod wait_group;
 pub(crate) mod wait_list;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
 
+pub use barrier::{Barrier, BarrierWaitResult, BrokenBarrier};
 pub use condvar::{Condvar, WaitTimeoutResult};
-pub use event::Event;
+pub use event::{Event, EventArm};
+pub use lazy_lock::LazyLock;
 pub use mutex::{LockTimeoutError, Mutex, MutexGuard};
+pub use notify::Notify;
+pub use once::{Once, OnceState};
+pub use once_lock::OnceLock;
 pub use rlock::{RLock, RLockGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{
     BoundedSemaphore, OverRelease, OwnedSemaphoreGuard, Semaphore, SemaphoreGuard,
 };
+pub use wait_group::{OwnedWaitToken, WaitGroup, WaitToken};

@@ -18,7 +18,7 @@
 use std::fmt::{self, Display};
 
 use crate::base::clock::Deadline;
-use crate::scheduler::park::{self, Describe, Holder, Wait};
+use crate::scheduler::park::{self, Count, Describe, Holder, Wait};
 
 use super::kind::Kind;
 use super::latch::{Latch, Latched};
@@ -197,15 +197,10 @@ impl Queue for &RawRwLock {
 impl Describe for Wanted<'_> {
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.kind.fmt(f)?;
-        let readers = match self.raw.state.lock().readers {
-            0 => return Ok(()),
-            readers => readers,
-        };
-        write!(
-            f,
-            " with {readers} reader{}",
-            if readers == 1 { "" } else { "s" }
-        )
+        match self.raw.state.lock().readers {
+            0 => Ok(()),
+            readers => write!(f, " with {}", Count(readers, "reader")),
+        }
     }
 
     fn holder(&self) -> Option<(&'static str, Holder)> {

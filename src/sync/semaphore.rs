@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::Deadline;
-use crate::scheduler::park::{self, Describe, Wait};
+use crate::scheduler::park::{self, Count, Describe, Wait};
 
 use super::latch::{Latch, Latched};
 use super::wait_list::{self, Queue, Ticket, WaitList, Wakers};
@@ -321,7 +321,8 @@ impl Queue for &Semaphore {
 
 impl Describe for Semaphore {
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a Semaphore with {} permits", self.available_permits())
+        let permits = Count(self.available_permits(), "permit");
+        write!(f, "a Semaphore with {permits}")
     }
 }
 

@@ -29,7 +29,7 @@
 //! waiter gone is a no-op, by `scheduler::park`'s contract.
 
 use crate::scheduler::park::{self, Sleeper, Wait, Wake};
-use crate::task::claim::{Claim, Win};
+use crate::task::claim::{Claim, Stake, Win};
 
 /// No seat.
 const NONE: u32 = u32::MAX;
@@ -46,14 +46,6 @@ enum Place {
     Called,
     /// Out of the line without a call: its select has been won elsewhere.
     PassedOver,
-}
-
-/// What a seat of a select has to do with the select.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stake {
-    /// Who wins it may call this seat, and no other seat of the select.
-    pub(crate) claim: &'static Claim,
-    pub(crate) arm: u32,
 }
 
 /// Filled and emptied field by field: a seat moved as a whole would be read right after it was written in
@@ -162,7 +154,6 @@ impl<P> WaitList<P> {
     }
 
     /// As [`join`](Self::join), for an arm of a select.
-    #[allow(dead_code)]
     pub(crate) fn join_as(&mut self, stake: Stake, payload: P) -> Ticket {
         self.sit(payload, Some(stake))
     }
@@ -265,10 +256,10 @@ impl<P> WaitList<P> {
             let Some(stake) = seat.stake else {
                 return Some(number);
             };
-            if own.is_some_and(|own| std::ptr::eq(own, stake.claim)) {
+            if own.is_some_and(|own| std::ptr::eq(own, stake.claim())) {
                 continue;
             }
-            match stake.claim.win(stake.arm) {
+            match stake.win() {
                 Win::Won => return Some(number),
                 Win::Lost => {
                     seat.place = Place::PassedOver;

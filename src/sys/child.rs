@@ -5,10 +5,9 @@
 
 use std::ffi::{CStr, c_char, c_int};
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::event::{PollFd, PollFlags};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::stdio::stdin;
 
@@ -131,21 +130,6 @@ fn table_after(own: Constructor) -> Vec<Constructor> {
         // here instead of by the C library, which does not get to it, for the caller never returns.
         .map(|entry| unsafe { std::mem::transmute::<usize, Constructor>(*entry) })
         .collect()
-}
-
-/// Blocks the thread until the other end of a socket is closed, whatever else comes from there.
-pub(crate) fn wait_for_hang_up(socket: BorrowedFd<'_>) {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let flags = PollFlags::RDHUP;
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let flags = PollFlags::HUP;
-    loop {
-        let mut fds = [PollFd::from_borrowed_fd(socket, flags)];
-        match rustix::event::poll(&mut fds, None) {
-            Err(rustix::io::Errno::INTR) | Ok(0) => {}
-            _ => return,
-        }
-    }
 }
 
 /// Has the C library call `handler` when the process exits, by the end of `main` or by `exit`.

@@ -16,6 +16,8 @@ pub(crate) mod memory;
 #[cfg(feature = "runtime")]
 pub(crate) mod poll;
 #[cfg(feature = "runtime")]
+pub(crate) mod process;
+#[cfg(feature = "runtime")]
 pub(crate) mod socket;
 #[cfg(feature = "runtime")]
 pub(crate) mod unwind;

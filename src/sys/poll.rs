@@ -34,7 +34,7 @@ pub(crate) fn poll_fd(
     interest: Interest,
     timeout: Option<Duration>,
 ) -> io::Result<bool> {
-    poll_fd_or_bell(fd, interest, None, timeout)
+    poll_all(&mut [flagged(fd, interest)], timeout)
 }
 
 /// As [`poll_fd`]; that something can be read from the `bell` ends the wait as well (`true`).
@@ -47,27 +47,50 @@ pub(crate) fn poll_fd_or_bell(
     bell: Option<BorrowedFd<'_>>,
     timeout: Option<Duration>,
 ) -> io::Result<bool> {
-    // A deadline beyond what `Instant` can hold is none.
-    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    match bell {
+        None => poll_fd(fd, interest, timeout),
+        Some(bell) => {
+            let both = &mut [flagged(fd, interest), flagged(bell, Interest::Read)];
+            poll_all(both, timeout)
+        }
+    }
+}
+
+/// As [`poll_fd`], until one of several is ready.
+///
+/// # Errors
+/// As there.
+pub(crate) fn poll_any(
+    fds: &[(BorrowedFd<'_>, Interest)],
+    timeout: Option<Duration>,
+) -> io::Result<bool> {
+    let mut fds: Vec<PollFd<'_>> = fds
+        .iter()
+        .map(|(fd, interest)| flagged(*fd, *interest))
+        .collect();
+    poll_all(&mut fds, timeout)
+}
+
+fn flagged(fd: BorrowedFd<'_>, interest: Interest) -> PollFd<'_> {
     let flags = match interest {
         Interest::Read => PollFlags::IN,
         Interest::Write => PollFlags::OUT,
     };
+    PollFd::from_borrowed_fd(fd, flags)
+}
+
+fn poll_all(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<bool> {
+    // A deadline beyond what `Instant` can hold is none.
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let ring = bell.map_or(PollFlags::empty(), |_| PollFlags::IN);
-        let mut fds = [
-            PollFd::from_borrowed_fd(fd, flags),
-            PollFd::from_borrowed_fd(bell.unwrap_or(fd), ring),
-        ];
-        let fds = &mut fds[..1 + usize::from(bell.is_some())];
         match poll(fds, left.map(timespec).as_ref()) {
             Ok(0) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
                 return Ok(false);
             }
             // Woken early, or the timeout was too long for the kernel: wait for the rest.
             Ok(0) | Err(Errno::INTR) => {}
-            Ok(_) if fds[0].revents().contains(PollFlags::NVAL) => {
+            Ok(_) if fds.iter().any(|fd| fd.revents().contains(PollFlags::NVAL)) => {
                 return Err(io::Error::from(io::ErrorKind::InvalidInput));
             }
             Ok(_) => return Ok(true),

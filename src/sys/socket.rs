@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::SocketAddr as UnixAddr;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -226,6 +227,33 @@ mod unix {
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
     Ok(rustix::io::ioctl_fionbio(fd, nonblocking)?)
 }
+
+/// Whether the other end of a stream socket is closed. Never blocks.
+pub(crate) fn is_hung_up(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(fd, HANG_UP)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    rustix::event::poll(&mut fds, Some(&now)).is_ok_and(|count| count > 0)
+}
+
+/// Blocks the thread until the other end of a stream socket is closed, whatever else comes from there.
+#[cfg(feature = "process")]
+pub(crate) fn wait_for_hang_up(fd: BorrowedFd<'_>) {
+    loop {
+        let mut fds = [PollFd::from_borrowed_fd(fd, HANG_UP)];
+        match rustix::event::poll(&mut fds, None) {
+            Err(Errno::INTR) | Ok(0) => {}
+            _ => return,
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const HANG_UP: PollFlags = PollFlags::RDHUP;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const HANG_UP: PollFlags = PollFlags::HUP;
 
 /// Takes bytes from a Unix socket, and the descriptors that came with them, which are closed when a program
 /// is executed. Blocks until there are some if `may_block` and the socket does.

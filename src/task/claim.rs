@@ -55,6 +55,50 @@ pub(crate) enum Win {
     Lost,
 }
 
+/// What a seat of a select has to do with the select: who wins the claim for this arm may call the seat.
+#[derive(Clone, Copy, Debug)]
+pub struct Stake {
+    claim: &'static Claim,
+    arm: u32,
+}
+
+impl Stake {
+    pub(crate) fn new(claim: &'static Claim, arm: u32) -> Self {
+        Stake { claim, arm }
+    }
+
+    pub(crate) fn claim(self) -> &'static Claim {
+        self.claim
+    }
+
+    /// See [`Claim::win`].
+    pub(crate) fn win(self) -> Win {
+        self.claim.win(self.arm)
+    }
+
+    /// See [`Claim::busy`].
+    #[must_use]
+    pub(crate) fn busy(self) -> bool {
+        self.claim.busy()
+    }
+
+    /// See [`Claim::idle`].
+    pub(crate) fn idle(self) {
+        self.claim.idle();
+    }
+
+    /// See [`Claim::end`].
+    pub(crate) fn end(self) {
+        self.claim.end();
+    }
+
+    /// See [`Claim::close`].
+    #[must_use]
+    pub(crate) fn close(self) -> bool {
+        self.claim.close()
+    }
+}
+
 impl Claim {
     /// As many arms as a select may have.
     pub(crate) const MAX_ARMS: usize = (u32::MAX - WON) as usize;

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use std::{error, fmt, io};
 
@@ -23,7 +23,7 @@ pub struct Panic {
 }
 
 impl Panic {
-    fn new(payload: Box<dyn Any + Send>) -> Self {
+    pub(super) fn new(payload: Box<dyn Any + Send>) -> Self {
         Panic {
             payload: Mutex::new(payload),
         }
@@ -160,6 +160,29 @@ impl<T> JoinHandle<T> {
         JoinHandle { joiner }
     }
 
+    /// Whether the outcome can be had: the task has ended, or is the caller, who shall be told.
+    pub(super) fn is_over(&self) -> bool {
+        self.joiner.is_complete() || self.joiner.is_own()
+    }
+
+    /// The outcome, when [`is_over`](Self::is_over).
+    pub(super) fn outcome(&mut self) -> Result<T, JoinError> {
+        match self.joiner.is_own() {
+            true => Err(JoinError::Itself),
+            false => self.take(),
+        }
+    }
+
+    /// Leaves a waker to be woken at the end; true when that has come.
+    pub(super) fn announce(&mut self, waker: Waker) -> bool {
+        self.joiner.is_complete() || self.joiner.announce(waker)
+    }
+
+    /// Takes the waker back.
+    pub(super) fn retract(&mut self) {
+        self.joiner.retract();
+    }
+
     fn take(&mut self) -> Result<T, JoinError> {
         let outcome = self
             .joiner
@@ -228,6 +251,12 @@ impl<T> JoinHandle<T> {
         } else {
             Err(self)
         }
+    }
+
+    /// Waits for the end, and leaves the outcome where it is. Not to be called by the task itself.
+    #[track_caller]
+    pub(crate) fn wait_for_end(&mut self) {
+        self.joiner.wait(Deadline::NEVER);
     }
 
     /// Whether the task has ended, so that `join` returns at once.

@@ -1,19 +1,24 @@
 //! Tasks as their users hold them: spawned, joined, cancelled, scoped.
 
 mod cancel;
-#[allow(dead_code)] // The engine comes with the next commit.
 pub(crate) mod claim;
+mod claims;
+mod group;
 mod join;
 mod locals;
+mod places;
 mod scope;
+pub mod select;
 mod spawn;
 mod this;
 mod token;
 
 pub use cancel::{checkpoint, is_cancelled, no_park, shield};
+pub use group::{Failure, GroupError, GroupHandle, GroupTaskError, TaskGroup, TrySpawnError};
 pub use join::{JoinError, JoinHandle, Panic};
 pub use locals::{AccessError, LocalKey};
 pub use scope::{Scope, ScopedJoinHandle, scope};
+pub(crate) use scope::{Threads, scope_as};
 pub use spawn::{Builder, spawn, spawn_after, spawn_local};
 pub use this::{Task, current, park, park_timeout, try_current, yield_now};
 pub use token::{

@@ -34,6 +34,11 @@ impl Task {
     pub fn unpark(&self) {
         packet::unpark(&self.task);
     }
+
+    /// As [`JoinHandle::cancel`](super::JoinHandle::cancel).
+    pub(crate) fn cancel(&self) {
+        packet::cancel(&self.task);
+    }
 }
 
 impl PartialEq for Task {

@@ -7,9 +7,13 @@ mod net;
 mod overflow;
 #[cfg(feature = "runtime")]
 mod panic_abort;
+#[cfg(feature = "runtime")]
+mod process;
 mod stack_limits;
 #[cfg(feature = "runtime")]
 mod stackless;
+#[cfg(feature = "runtime")]
+mod stdin;
 #[cfg(feature = "runtime")]
 mod tasks;
 #[cfg(feature = "runtime")]

@@ -2,6 +2,7 @@
 
 mod broadcast;
 mod executor;
+mod model;
 mod oneshot;
 mod ticker;
 mod watch;

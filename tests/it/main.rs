@@ -1,47 +1,32 @@
-//! What the library does, seen from outside: one binary, a module for each wing.
+//! Behaviour of the runtime and all that stands on it, one module a wing. The coroutine layer is in tests/core.
 
-mod coroutine;
-mod generator;
-mod greenlet;
-mod stack;
-
-#[cfg(feature = "runtime")]
 mod blocking;
-#[cfg(feature = "runtime")]
 mod cancel;
-#[cfg(feature = "runtime")]
 mod channel;
-#[cfg(feature = "runtime")]
+mod command;
 mod deadlock;
-#[cfg(feature = "runtime")]
+mod faces;
+mod group;
 #[cfg(feature = "process")]
 mod ipc;
-#[cfg(feature = "runtime")]
 mod join;
-#[cfg(feature = "runtime")]
 mod locals;
-#[cfg(feature = "runtime")]
 mod mix;
-#[cfg(feature = "runtime")]
 mod net;
-#[cfg(feature = "process")]
+mod pool;
+mod ported;
 mod process;
+#[cfg(feature = "process")]
+mod process_pool;
+mod queue;
 mod runtime;
-#[cfg(feature = "runtime")]
 mod scope;
-#[cfg(feature = "runtime")]
+mod select;
 mod signal;
-#[cfg(feature = "runtime")]
 mod spawn;
-#[cfg(feature = "runtime")]
 mod stress;
-#[cfg(feature = "runtime")]
 mod sync;
-#[cfg(feature = "runtime")]
 mod time;
-#[cfg(feature = "runtime")]
 mod token;
-#[cfg(feature = "runtime")]
 mod util;
-#[cfg(feature = "runtime")]
 mod watch;

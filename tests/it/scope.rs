@@ -394,3 +394,48 @@ fn a_child_may_hold_a_std_scope_that_reads_from_the_parent() {
         assert_eq!(sum, 6);
     });
 }
+
+/// The value is dropped when the deadline has cut the tasks short; what that drop does to the deadline comes
+/// too late.
+#[test]
+fn a_deadline_that_is_moved_by_the_drop_of_a_scopes_value_has_passed_all_the_same() {
+    Runtime::builder()
+        .virtual_clock()
+        .run(|| {
+            let begun = greenloom::time::now();
+            let result = greenloom::task::cancel_scope(|outer| {
+                outer.set_timeout(Duration::from_secs(1));
+                let _value = scope(|s| {
+                    s.spawn(|| sleep(HOUR));
+                    OnDrop(|| outer.set_timeout(Duration::MAX))
+                });
+                unreachable!();
+            });
+            assert!(result.unwrap_err().is_elapsed());
+            assert_eq!(greenloom::time::now() - begun, Duration::from_secs(1));
+            yield_now();
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_scopes_wait_names_its_tasks_in_the_report() {
+    watched(|| {
+        let result = Runtime::builder().workers(1).closed_world().run(|| {
+            scope(|s| {
+                for n in 0..6 {
+                    let builder = greenloom::Builder::new().name(format!("child-{n}"));
+                    drop(s.try_spawn(builder, park).unwrap());
+                }
+            });
+        });
+        let RunError::Panicked(payload) = result.unwrap_err() else {
+            panic!("another error");
+        };
+        let text = payload.downcast_ref::<String>().unwrap();
+        assert!(
+            text.contains("task.scope on 6 tasks: task ") && text.contains("(child-3), and 2 more"),
+            "{text}"
+        );
+    });
+}

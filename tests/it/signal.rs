@@ -199,6 +199,40 @@ fn a_wait_for_a_signal_is_no_deadlock_and_may_time_out_by_the_virtual_clock() {
 }
 
 #[test]
+fn who_stands_in_line_behind_a_plain_thread_is_in_no_deadlock() {
+    watched(|| {
+        let signals = Arc::new(Signals::new([Signal::TTIN]).unwrap());
+        let received = Arc::new(AtomicUsize::new(0));
+        let (theirs, count) = (signals.clone(), received.clone());
+        let first = std::thread::spawn(move || {
+            theirs.recv().unwrap();
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        Runtime::builder()
+            .workers(1)
+            .closed_world()
+            .run(|| {
+                let (theirs, count) = (signals.clone(), received.clone());
+                let second = spawn(move || {
+                    theirs.recv().unwrap();
+                    count.fetch_add(1, Ordering::Relaxed);
+                });
+                let sender = std::thread::spawn(move || {
+                    // Again and again, for they coalesce.
+                    while received.load(Ordering::Relaxed) < 2 {
+                        crate::watch::hog(Duration::from_millis(20));
+                        send_to_process(Signal::TTIN);
+                    }
+                });
+                second.join().unwrap();
+                greenloom::unblock(move || sender.join().unwrap());
+            })
+            .unwrap();
+        first.join().unwrap();
+    });
+}
+
+#[test]
 fn a_cancelled_waiter_loses_no_signal() {
     watched(|| {
         green(|| {

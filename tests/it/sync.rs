@@ -1,10 +1,14 @@
 //! Locks, semaphores and events: fairness, cancellation, time-outs, poison, and plain threads among them.
 
+mod barrier;
 mod condvar;
 mod leave;
 mod model;
+mod notify;
+mod once;
 mod rlock;
 mod rwlock;
+mod wait_group;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;

@@ -12,7 +12,7 @@ use crate::watch::watched;
 type Echoed = Result<(), io::Error>;
 
 fn echo<L: Listener>(connection: &Connection<L>) -> Echoed {
-    use greenloom::net::Stream;
+    use greenloom::io::Duplex;
     let stream = connection.stream();
     io::copy(&mut stream.both_ways(), &mut stream.both_ways()).map(drop)
 }

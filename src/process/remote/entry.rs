@@ -8,13 +8,9 @@
 //! parent's state is there but what a constructor or a constant made.
 #![allow(unsafe_code)]
 
-use std::any::Any;
-use std::backtrace::{Backtrace, BacktraceStatus};
-use std::cell::RefCell;
 use std::ffi::{c_char, c_int};
 use std::io;
 use std::os::fd::AsFd;
-use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -23,9 +19,10 @@ use crate::ipc::link::{Frame, Incoming, LONGEST, Outgoing, Wire};
 use crate::ipc::parcel::Parcel;
 use crate::sys::child::{self, Constructor};
 use crate::sys::image::image;
+use crate::sys::socket;
 
-use super::error::ProcessPanic;
 use super::function::{self, Failure};
+use super::panics;
 use super::protocol::{self, Hello, Start};
 
 /// Children of children of children, and so on: a program that starts itself without end stops here.
@@ -81,8 +78,9 @@ pub(super) fn next_depth() -> io::Result<u32> {
     }
 }
 
-/// The name that this process was given by its parent.
-pub(super) fn own_name() -> Option<&'static str> {
+/// The name that this process was given by its parent; `None` in one that was not started by
+/// [`Process`](super::Process) or a pool.
+pub fn current_name() -> Option<&'static str> {
     SELF.get().map(|start| start.name.as_str())
 }
 
@@ -132,7 +130,7 @@ fn serve() -> io::Result<()> {
         watch(&wire)?;
     }
     SELF.set(start).map_err(|_| io::ErrorKind::AlreadyExists)?;
-    note_panics();
+    panics::note();
     while let Some(frame) = incoming.recv(&wire, Limit::Never)? {
         match frame.kind {
             protocol::JOB => answer(&wire, frame)?,
@@ -147,7 +145,7 @@ fn serve() -> io::Result<()> {
 fn watch(wire: &Wire) -> io::Result<()> {
     let control = wire.as_fd().try_clone_to_owned()?;
     let watcher = move || {
-        child::wait_for_hang_up(control.as_fd());
+        socket::wait_for_hang_up(control.as_fd());
         child::end_now(UNUSABLE)
     };
     std::thread::Builder::new()
@@ -158,15 +156,16 @@ fn watch(wire: &Wire) -> io::Result<()> {
 }
 
 fn answer(wire: &Wire, job: Frame) -> io::Result<()> {
-    LAST_PANIC.set(None);
     let number = job.number;
     match function::call(job.parcel) {
         Ok(result) => send(wire, protocol::DONE, number, result),
         Err(Failure::Codec(error)) => send(wire, protocol::FAILED, number, pack(&error)?),
-        Err(Failure::Panicked(payload)) => {
-            let report = report(payload);
-            send(wire, protocol::PANICKED, number, pack(&report)?)
-        }
+        Err(Failure::Panicked(payload)) => send(
+            wire,
+            protocol::PANICKED,
+            number,
+            pack(&panics::report(payload))?,
+        ),
     }
 }
 
@@ -176,48 +175,4 @@ fn pack<T: serde::Serialize>(value: &T) -> io::Result<Parcel> {
 
 fn send(wire: &Wire, kind: u8, number: u64, parcel: Parcel) -> io::Result<()> {
     Outgoing::new(kind, number, parcel)?.send(wire, Limit::Never)
-}
-
-thread_local! {
-    /// The last panic on this thread, as the hook saw it.
-    static LAST_PANIC: RefCell<Option<ProcessPanic>> = const { RefCell::new(None) };
-}
-
-/// Has each panic leave its place and its frames, which its payload does not have.
-fn note_panics() {
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
-        let backtrace = Backtrace::capture();
-        let report = ProcessPanic {
-            message: message(info.payload()),
-            location: info.location().map(ToString::to_string),
-            backtrace: (backtrace.status() == BacktraceStatus::Captured)
-                .then(|| backtrace.to_string()),
-        };
-        // In a destructor of the thread's locals there is nobody to report to.
-        let _ = LAST_PANIC.try_with(|last| last.replace(Some(report)));
-        before(info);
-    }));
-}
-
-fn message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a message").to_owned()
-}
-
-/// What is known of a panic that ended a job; consumes the payload, whose destructor may panic as well.
-fn report(payload: Box<dyn Any + Send>) -> ProcessPanic {
-    let message = message(payload.as_ref());
-    let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(payload)));
-    if let Err(another) = dropped {
-        std::mem::forget(another);
-    }
-    let seen = LAST_PANIC.take().filter(|seen| seen.message == message);
-    // Thrown without the hook: its place is unknown.
-    seen.unwrap_or(ProcessPanic {
-        message,
-        location: None,
-        backtrace: None,
-    })
 }

@@ -41,14 +41,14 @@ impl Kid {
         let pid = child.id();
         let adopted =
             open(pid).and_then(|pidfd| Ok((Evented::from_nonblocking(pidfd.try_clone()?), pidfd)));
-        let begun = adopted.and_then(|(watched, pidfd)| {
+        let begun = adopted.map(|(watched, pidfd)| {
             let kid = Arc::new(Kid {
                 pid,
                 pidfd,
                 status: OnceLock::new(),
                 ended: Event::new(),
             });
-            Ok((watched, kid))
+            (watched, kid)
         });
         let (watched, kid) = match begun {
             Ok(begun) => begun,

@@ -83,6 +83,15 @@ impl Launch {
     }
 }
 
+/// Whether children can be started from here at all.
+///
+/// # Errors
+/// As for `Launch::start`.
+pub(super) fn check() -> io::Result<()> {
+    own_program()?;
+    entry::next_depth().map(drop)
+}
+
 /// A child that is killed if nobody comes for it: whoever asked for it may have been cancelled.
 struct Spawned(Option<Child>);
 
@@ -167,6 +176,11 @@ impl Worker {
             Some(frame) => Reply::read(frame),
             None => Err(io::ErrorKind::UnexpectedEof.into()),
         }
+    }
+
+    /// Whether the connection has ended: the child is dead, or dying.
+    pub(super) fn is_gone(&self) -> bool {
+        self.kid.status().is_some() || self.wire.is_hung_up()
     }
 
     /// Lets the child end in peace.

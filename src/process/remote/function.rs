@@ -1,8 +1,8 @@
 //! The identity of a function in another process of the same build: how far it lies from the load address.
 //!
-//! Two numbers: of the function `f: fn(A) -> R`, and of the trampoline `trampoline::<A, R>` that the compiler
-//! made for its types, which decodes the argument, calls `f` and encodes the result. The child turns them back
-//! into pointers. That is right because
+//! Two numbers: of the function, such as `f: fn(A) -> R`, and of the trampoline, such as `single::<A, R>`, that
+//! the compiler made for its types, which decodes the argument, calls `f` and encodes the result. The child turns
+//! them back into pointers. That is right because
 //!
 //! * both are pointers to functions when they are asked for, by their types: a closure that captures does not
 //!   coerce to `fn(A) -> R`, and there is no conjuring of values in the child;
@@ -27,6 +27,9 @@ use crate::ipc::CodecError;
 use crate::ipc::parcel::Parcel;
 use crate::sys::image::image;
 
+use super::error::ProcessPanic;
+use super::panics;
+
 /// A function, as another process of this build can be told of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Function {
@@ -50,6 +53,8 @@ impl Function {
     /// How many bytes it takes before its argument.
     pub(crate) const LENGTH: usize = 24;
 
+    /// For one call, with an `A` for an `R`.
+    ///
     /// # Errors
     /// `Unsupported` when the function is not of the main program, or that cannot be told.
     pub(crate) fn of<A, R>(f: fn(A) -> R) -> io::Result<Function>
@@ -57,17 +62,47 @@ impl Function {
         A: DeserializeOwned,
         R: Serialize,
     {
+        Function::with(f as *const (), single::<A, R>, types::<fn(A) -> R>())
+    }
+
+    /// For several calls in a row, with a `Vec<A>` for a `Vec<Result<R, ProcessPanic>>`.
+    ///
+    /// # Errors
+    /// As for `of`.
+    pub(crate) fn of_chunk<A, R>(f: fn(A) -> R) -> io::Result<Function>
+    where
+        A: DeserializeOwned,
+        R: Serialize,
+    {
+        Function::with(f as *const (), chunk::<A, R>, types::<fn(A) -> R>())
+    }
+
+    /// As `of_chunk`, for a function of two arguments.
+    ///
+    /// # Errors
+    /// As for `of`.
+    pub(crate) fn of_pairs<A, B, R>(f: fn(A, B) -> R) -> io::Result<Function>
+    where
+        A: DeserializeOwned,
+        B: DeserializeOwned,
+        R: Serialize,
+    {
+        Function::with(f as *const (), pairs::<A, B, R>, types::<fn(A, B) -> R>())
+    }
+
+    fn with(code: *const (), trampoline: Trampoline, types: u64) -> io::Result<Function> {
         let image = image()?;
-        let offset = |address: usize| {
-            image.offset(address).ok_or_else(|| {
-                let text = "the function is part of a library that was loaded into this program, where another process cannot find it";
+        let offset = |address: *const ()| {
+            image.offset(address.expose_provenance()).ok_or_else(|| {
+                let text = "the function is part of a library that was loaded into this program, \
+                            where another process cannot find it";
                 io::Error::new(io::ErrorKind::Unsupported, text)
             })
         };
         Ok(Function {
-            code: offset(f as *const () as usize)?,
-            trampoline: offset(trampoline::<A, R> as Trampoline as *const () as usize)?,
-            types: types::<A, R>(),
+            code: offset(code)?,
+            trampoline: offset(trampoline as *const ())?,
+            types,
         })
     }
 
@@ -111,38 +146,79 @@ fn code_pointer(address: usize) -> *const () {
     std::ptr::with_exposed_provenance(address)
 }
 
-fn types<A, R>() -> u64 {
-    let names = [type_name::<A>(), "->", type_name::<R>()];
-    let bytes = names.iter().flat_map(|name| name.bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+/// A hash of the name of a function's type.
+fn types<F>() -> u64 {
+    type_name::<F>()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
 }
 
-fn trampoline<A, R>(code: *const (), sent: u64, parcel: Parcel) -> Result<Parcel, Failure>
+fn check<F>(sent: u64) -> Result<(), Failure> {
+    match sent == types::<F>() {
+        true => Ok(()),
+        false => Err(Failure::Codec(CodecError::of::<F>(
+            "the function's types are others here",
+        ))),
+    }
+}
+
+/// Catches what the decoding, the call, the encoding or a destructor throws.
+fn attempt(f: impl FnOnce() -> Result<Parcel, CodecError>) -> Result<Parcel, Failure> {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(packed) => packed.map_err(Failure::Codec),
+        Err(payload) => Err(Failure::Panicked(payload)),
+    }
+}
+
+fn single<A, R>(code: *const (), sent: u64, parcel: Parcel) -> Result<Parcel, Failure>
 where
     A: DeserializeOwned,
     R: Serialize,
 {
-    if sent != types::<A, R>() {
-        let text = "the function's types are others here";
-        return Err(Failure::Codec(CodecError::of::<fn(A) -> R>(text)));
-    }
-    // SAFETY: `Function::of` took this distance together with that of the trampoline for its types, from a
-    // `fn(A) -> R`; `call` has turned both back in a process of the same build.
+    check::<fn(A) -> R>(sent)?;
+    // SAFETY: `of` took this distance from a `fn(A) -> R`, together with that of this trampoline for its types;
+    // `call` has turned both back in a process of the same build.
     let f = unsafe { mem::transmute::<*const (), fn(A) -> R>(code) };
-    let attempt = || {
-        let argument = parcel.unpack_from::<A>(Function::LENGTH)?;
-        let result = f(argument);
-        let packed = Parcel::pack(&result);
-        // Inside as well: a destructor may panic.
-        drop(result);
-        packed
-    };
-    match catch_unwind(AssertUnwindSafe(attempt)) {
-        Ok(packed) => packed.map_err(Failure::Codec),
-        Err(payload) => Err(Failure::Panicked(payload)),
-    }
+    attempt(|| Parcel::pack(&f(parcel.unpack_from(Function::LENGTH)?)))
+}
+
+fn chunk<A, R>(code: *const (), sent: u64, parcel: Parcel) -> Result<Parcel, Failure>
+where
+    A: DeserializeOwned,
+    R: Serialize,
+{
+    check::<fn(A) -> R>(sent)?;
+    // SAFETY: as in `single`, by `of_chunk`.
+    let f = unsafe { mem::transmute::<*const (), fn(A) -> R>(code) };
+    each(parcel, f)
+}
+
+fn pairs<A, B, R>(code: *const (), sent: u64, parcel: Parcel) -> Result<Parcel, Failure>
+where
+    A: DeserializeOwned,
+    B: DeserializeOwned,
+    R: Serialize,
+{
+    check::<fn(A, B) -> R>(sent)?;
+    // SAFETY: as in `single`, by `of_pairs`.
+    let f = unsafe { mem::transmute::<*const (), fn(A, B) -> R>(code) };
+    each(parcel, |(a, b)| f(a, b))
+}
+
+/// Calls `f` with one item after the other; one that panics does not keep the others from their turn.
+fn each<A, R>(parcel: Parcel, f: impl Fn(A) -> R) -> Result<Parcel, Failure>
+where
+    A: DeserializeOwned,
+    R: Serialize,
+{
+    attempt(|| {
+        let items: Vec<A> = parcel.unpack_from(Function::LENGTH)?;
+        let one = |item| catch_unwind(AssertUnwindSafe(|| f(item))).map_err(panics::report);
+        let results: Vec<Result<R, ProcessPanic>> = items.into_iter().map(one).collect();
+        Parcel::pack(&results)
+    })
 }
 
 #[cfg(test)]
@@ -169,6 +245,19 @@ mod tests {
         let function = Function::of(|text: String| text.len()).unwrap();
         let result = call(parcel(function, &"four")).unwrap();
         assert_eq!(result.unpack::<usize>().unwrap(), 4);
+    }
+
+    #[test]
+    fn of_many_items_each_has_its_own_end() {
+        let function = Function::of_chunk(|n: u32| 12 / n).unwrap();
+        let results = call(parcel(function, &vec![1u32, 0, 4])).unwrap();
+        let results: Vec<Result<u32, ProcessPanic>> = results.unpack().unwrap();
+        assert_eq!((&results[0], &results[2]), (&Ok(12), &Ok(3)));
+        assert!(results[1].is_err());
+        let function = Function::of_pairs(|n: u32, text: String| text.repeat(n as usize)).unwrap();
+        let results = call(parcel(function, &vec![(2u32, "ab")])).unwrap();
+        let results: Vec<Result<String, ProcessPanic>> = results.unpack().unwrap();
+        assert_eq!(results, [Ok("abab".to_owned())]);
     }
 
     #[test]

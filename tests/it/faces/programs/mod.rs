@@ -1,0 +1,15 @@
+//! Threaded programs that name std's modules by way of `facade` alone.
+
+pub(crate) mod bounded_buffer;
+pub(crate) mod cache;
+pub(crate) mod parallel_sum;
+pub(crate) mod philosophers;
+pub(crate) mod poisoned;
+pub(crate) mod relay;
+pub(crate) mod sieve;
+pub(crate) mod worker_pool;
+
+/// What a port changes.
+mod facade {
+    pub(super) use super::super::{sync, thread};
+}
