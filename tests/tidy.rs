@@ -27,6 +27,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("runtime", 5),
     ("task", 6),
     ("io", 6),
+    ("io/copy", 7),
+    ("io/stdin", 8),
     ("sync", 7),
     ("time", 7),
     ("signal", 7),

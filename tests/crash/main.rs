@@ -17,6 +17,8 @@ mod stack_limits;
 #[cfg(feature = "runtime")]
 mod stackless;
 #[cfg(feature = "runtime")]
+mod stdin;
+#[cfg(feature = "runtime")]
 mod tasks;
 #[cfg(feature = "runtime")]
 mod unwinding;
