@@ -217,6 +217,10 @@ impl<T> watch::Receiver<T> {
     }
 }
 
+#[expect(
+    private_bounds,
+    reason = "all inside is private; receivers of this wing alone are looked at"
+)]
 impl<'a, R: Looked<Outcome = T>, T> LookFuture<'a, R, T> {
     fn new(receiver: &'a R) -> Self {
         LookFuture {
@@ -264,6 +268,10 @@ impl<R: Looked<Outcome = T>, T> Future for LookFuture<'_, R, T> {
     }
 }
 
+#[expect(
+    private_bounds,
+    reason = "all inside is private; receivers of this wing alone are looked at"
+)]
 impl<R: Looked<Outcome = T>, T> LookFuture<'_, R, T> {
     /// Takes a seat, and then looks: what comes later calls the seat.
     fn look(&mut self, relay: Arc<Relay>) -> Poll<T> {
