@@ -5,4 +5,5 @@ mod cpython_queue;
 mod crossbeam_channel;
 mod gevent_queue;
 mod golang_chan;
+mod golang_select;
 mod std_mpsc;

@@ -207,7 +207,7 @@ pub(super) fn wait_until(arms: &mut dyn Arms, until: Until) -> Option<usize> {
     match until {
         Until::Always => wait(arms, Deadline::NEVER),
         Until::For(timeout) if !timeout.is_zero() => wait(arms, park::deadline(timeout)),
-        Until::For(_) | Until::AtOnce => None,
+        Until::For(_) | Until::AtOnce => wait(arms, Deadline::PASSED),
     }
 }
 
@@ -271,6 +271,15 @@ impl InLine<'_> {
         loop {
             if let Some(chosen) = self.winner() {
                 return Some(chosen);
+            }
+            // Not waited at all, but looked at all together: arms that were only tried one after the other
+            // may each have been ready while another was tried. With a seat at every arm there was a moment
+            // at which none was: an arm that becomes ready calls its seat.
+            if deadline == Deadline::PASSED {
+                match self.claim.close() {
+                    true => return None,
+                    false => continue,
+                }
             }
             let soonest = self.soonest();
             let object = Objects(self.arms);
