@@ -11,6 +11,7 @@ mod gevent_queue;
 mod golang_chan;
 mod green_pool;
 mod select;
+mod golang_select;
 mod std_mpsc;
 mod std_sync;
 mod trio_cancel;
