@@ -41,6 +41,7 @@
 //! | [`time`] | sleeping, time-outs, the clock that a runtime goes by |
 //! | [`sync`] | locks, semaphores, events: between tasks, OS threads, and both |
 //! | [`thread`] | std's names for threads, on tasks: for programs that are ported |
+//! | [`mod@select`] | waiting for several things at once, to do one of them |
 //! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous, oneshot, broadcast, watch, ticks |
 //! | [`queue`] | queues of work in three orders, with an account of what is done; two-way pipes |
 //! | [`pool`] | bounded work: at most so many tasks at a time, maps over them |
@@ -138,6 +139,7 @@
 [`sync`]: #features
 [`sync::Mutex`]: #features
 [`channel`]: #features
+[`mod@select`]: #features
 [`queue`]: #features
 [`net`]: #features
 [`fs`]: #features

@@ -118,7 +118,7 @@ pub trait Operation: Arm {
     fn take(&mut self) -> Option<Self::Output>;
 }
 
-/// What `recv(..)` takes in a [`select!`](crate::select): something that values come out of.
+/// What `recv(..)` takes in a [`select!`](crate::select!): something that values come out of.
 #[expect(private_bounds, reason = "sealed")]
 pub trait Receive: Sealed {
     /// What a receive gives.
@@ -131,7 +131,7 @@ pub trait Receive: Sealed {
     fn recv_arm(&self) -> Self::RecvArm<'_>;
 }
 
-/// What `send(..)` takes in a [`select!`](crate::select): something that values go into.
+/// What `send(..)` takes in a [`select!`](crate::select!): something that values go into.
 #[expect(private_bounds, reason = "sealed")]
 pub trait Send<T>: Sealed {
     /// What a send gives.
@@ -144,7 +144,7 @@ pub trait Send<T>: Sealed {
     fn send_arm(&self, value: T) -> Self::SendArm<'_>;
 }
 
-/// What `wait(..)` takes in a [`select!`](crate::select): something that comes to pass.
+/// What `wait(..)` takes in a [`select!`](crate::select!): something that comes to pass.
 #[expect(private_bounds, reason = "sealed")]
 pub trait Waitable: Sealed {
     /// What it comes to pass with.

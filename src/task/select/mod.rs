@@ -1,6 +1,6 @@
 //! Waiting for several things at once, to do exactly one of them.
 //!
-//! The macro [`select!`](crate::select) is what most code wants. This module has what it is made of, for lists
+//! The macro [`select!`](crate::select!) is what most code wants. This module has what it is made of, for lists
 //! whose length is known at run time only:
 //!
 //! ```

@@ -72,11 +72,11 @@ fn actor(id: u64, seed: u64, turns: u32, channels: &[Ends], books: &Books) {
         let act = || {
             select! {
                 recv(r0) -> got if draw & 1 == 0 => Err(got.unwrap()),
-                send(s0, mine) -> sent if draw & 1 == 1 => Ok(sent.unwrap()),
+                send(s0, mine) -> sent if draw & 1 == 1 => { sent.unwrap(); Ok(()) }
                 recv(r1) -> got if draw & 2 == 0 => Err(got.unwrap()),
-                send(s1, mine) -> sent if draw & 2 == 2 => Ok(sent.unwrap()),
+                send(s1, mine) -> sent if draw & 2 == 2 => { sent.unwrap(); Ok(()) }
                 recv(r2) -> got if draw & 4 == 0 => Err(got.unwrap()),
-                send(s2, mine) -> sent if draw & 4 == 4 => Ok(sent.unwrap()),
+                send(s2, mine) -> sent if draw & 4 == 4 => { sent.unwrap(); Ok(()) }
                 timeout(limit) => Err((u64::MAX, 0)),
             }
         };
