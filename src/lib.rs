@@ -50,6 +50,8 @@
 //! | [`signal`] | signals of the system, waited for |
 //! | [`process`] | other programs, and functions of this one in processes of their own |
 //! | [`future`] | futures of any crate, run by a task or a thread |
+//! | [`thread_pool`] | OS threads for work that blocks or computes, so many at a time |
+//! | [`logging`] | log lines that say which thread or task they come from |
 //! | [`unblock`] | work that blocks a thread, done on a thread of its own |
 //!
 //! The calls that std has in `std::thread` stand here at the top: [`spawn`], [`sleep`], [`park`],
@@ -86,7 +88,9 @@
 //! By returning; by a panic, which goes to whoever joins them; or because they are cancelled, by
 //! [`JoinHandle::cancel`], a [`timeout`], or the end of their scope or runtime. A cancelled task *unwinds*
 //! from where it waits: every destructor runs, no panic hook is called, no lock of [`sync`] is poisoned.
-//! [`shield`] keeps it out of a section that must finish. Destructors may wait while they are at it.
+//! [`shield`] keeps it out of a section that must finish. Destructors may wait while they are at it. Sections
+//! of a task are ended the same way by a [`task::CancelToken`]; a [`task::TaskGroup`] ends all its tasks when one
+//! fails.
 //!
 //! When every task waits and nothing can wake one, that is a deadlock: by default the main task's call
 //! panics with a table of who waits for what, and where. See [`OnDeadlock`].
@@ -138,6 +142,8 @@
 [`net`]: #features
 [`fs`]: #features
 [`future`]: #features
+[`thread_pool`]: #features
+[`logging`]: #features
 [`pool`]: #features
 [`thread`]: #features
 [`io`]: #features
@@ -159,6 +165,8 @@
 [`OnDeadlock`]: #features
 [`no_park`]: #features
 [`task::is_cancelled`]: #features
+[`task::CancelToken`]: #features
+[`task::TaskGroup`]: #features
 "
 )]
 #![deny(unsafe_code)]
@@ -183,6 +191,8 @@ pub mod io;
 #[cfg(feature = "process")]
 pub mod ipc;
 #[cfg(feature = "runtime")]
+pub mod logging;
+#[cfg(feature = "runtime")]
 mod macros;
 #[cfg(feature = "runtime")]
 pub mod net;
@@ -204,6 +214,8 @@ pub mod sync;
 pub mod task;
 #[cfg(feature = "runtime")]
 pub mod thread;
+#[cfg(feature = "runtime")]
+pub mod thread_pool;
 #[cfg(feature = "runtime")]
 pub mod time;
 

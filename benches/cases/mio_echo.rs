@@ -1,4 +1,4 @@
-//! The measure of our sockets: an echo server as a bare state machine on mio, without a runtime.
+//! The measure of our sockets: servers as bare state machines on mio, without a runtime.
 //!
 //! One thread, one registration a socket for life, edge-triggered. A read that did not fill the buffer
 //! says that the socket is dry, so no call is spent on an answer of "would block".
@@ -13,14 +13,23 @@ use mio::{Events, Interest, Poll, Token};
 
 const LISTENER: Token = Token(usize::MAX - 1);
 
-struct Connection {
+/// What a server does with one connection.
+pub(crate) trait Connection {
+    fn new(stream: TcpStream) -> Self;
+
+    /// Does all that can be done now; `false` when the peer has hung up.
+    fn turn(&mut self, event: &Event, buffer: &mut [u8]) -> io::Result<bool>;
+}
+
+/// Sends everything back.
+pub(crate) struct Echo {
     stream: TcpStream,
     /// Read, but not written yet because the peer does not take it. Empty in the common case.
     unsent: Vec<u8>,
 }
 
 /// Serves until the process is ended.
-pub(crate) fn serve(announce: impl FnOnce(u16)) -> io::Result<()> {
+pub(crate) fn serve<C: Connection>(announce: impl FnOnce(u16)) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
@@ -32,7 +41,7 @@ pub(crate) fn serve(announce: impl FnOnce(u16)) -> io::Result<()> {
     )?;
     announce(listener.local_addr()?.port());
 
-    let mut connections: Vec<Option<Connection>> = Vec::new();
+    let mut connections: Vec<Option<C>> = Vec::new();
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; 16 * 1024];
     loop {
@@ -55,10 +64,10 @@ pub(crate) fn serve(announce: impl FnOnce(u16)) -> io::Result<()> {
     }
 }
 
-fn accept(
+fn accept<C: Connection>(
     listener: &TcpListener,
     registry: &mio::Registry,
-    connections: &mut Vec<Option<Connection>>,
+    connections: &mut Vec<Option<C>>,
 ) -> io::Result<()> {
     loop {
         let stream = match listener.accept() {
@@ -75,10 +84,7 @@ fn accept(
             .unwrap_or(connections.len());
         let both = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut SourceFd(&stream.as_raw_fd()), Token(free), both)?;
-        let connection = Some(Connection {
-            stream,
-            unsent: Vec::new(),
-        });
+        let connection = Some(C::new(stream));
         if free == connections.len() {
             connections.push(connection);
         } else {
@@ -87,8 +93,14 @@ fn accept(
     }
 }
 
-impl Connection {
-    /// Does all that can be done now; `false` when the peer has hung up.
+impl Connection for Echo {
+    fn new(stream: TcpStream) -> Echo {
+        Echo {
+            stream,
+            unsent: Vec::new(),
+        }
+    }
+
     fn turn(&mut self, event: &Event, buffer: &mut [u8]) -> io::Result<bool> {
         if !self.unsent.is_empty() {
             let sent = write(&self.stream, &self.unsent)?;
@@ -114,7 +126,7 @@ impl Connection {
 }
 
 /// Writes until the socket takes no more.
-fn write(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+pub(crate) fn write(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     let mut sent = 0;
     while sent < bytes.len() {
         match stream.write(&bytes[sent..]) {

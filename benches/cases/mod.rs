@@ -2,6 +2,7 @@
 
 pub(crate) mod coroutines;
 pub(crate) mod echo;
+pub(crate) mod load;
 pub(crate) mod mio_echo;
 pub(crate) mod sleepers;
 pub(crate) mod tasks;

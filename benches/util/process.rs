@@ -49,6 +49,12 @@ pub(crate) fn memory() -> Memory {
     }
 }
 
+/// Bytes of another process that are resident, and its page tables.
+pub(crate) fn resident(pid: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    Ok((kib(&status, "VmRSS:") + kib(&status, "VmPTE:")) * 1024)
+}
+
 /// Bytes that the machine could still give.
 pub(crate) fn available() -> u64 {
     let info = fs::read_to_string("/proc/meminfo").expect("/proc is mounted");
@@ -92,6 +98,10 @@ impl Server {
                 )))
             }
         }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn cpu_ns(&self) -> io::Result<u64> {

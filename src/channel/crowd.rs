@@ -59,6 +59,11 @@ impl Crowd {
         self.0.join(seen)
     }
 
+    /// As [`join`](Self::join), for a waiter that is no task and no thread.
+    pub(super) fn join_with(&mut self, sleeper: Sleeper, seen: u64) -> Ticket {
+        self.0.join_with(sleeper, seen)
+    }
+
     pub(super) fn is_called(&self, ticket: &Ticket) -> bool {
         self.0.is_called(ticket)
     }

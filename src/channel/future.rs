@@ -1,4 +1,4 @@
-//! A receive as a future, for any executor.
+//! Receives as futures, for any executor.
 //!
 //! The future has a seat in the channel's line, as a task that waits has, so it is served in its turn. What
 //! the seat holds is a waker of our own, the *relay*: an executor's waker is anybody's code, and is cloned,
@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -15,9 +14,12 @@ use crate::base::primitive::{Mutex, lock};
 use crate::scheduler::park::Sleeper;
 use crate::sync::wait_list::{Queue, Ticket};
 
+use super::broadcast;
 use super::core::{Channel, Taker, ended, wake};
 use super::error::{RecvError, TryRecvError};
+use super::look_arm::Looked;
 use super::mpmc::Receiver;
+use super::watch;
 
 /// A receive to be awaited; made by [`Receiver::recv_async`].
 #[must_use = "it does nothing unless it is polled"]
@@ -45,7 +47,7 @@ impl Relay {
     }
 
     fn replace(&self, waker: Waker) {
-        let before = mem::replace(&mut *lock(&self.waker), Some(waker));
+        let before = lock(&self.waker).replace(waker);
         // Here, where nothing is locked.
         drop(before);
     }
@@ -172,5 +174,122 @@ impl<T> fmt::Debug for Recv<'_, T> {
             .field("receiver", &self.receiver)
             .field("has_seat", &self.seat.is_some())
             .finish()
+    }
+}
+
+/// A receive to be awaited, of the channels that tell everybody: a `T`. Made by
+/// [`broadcast::Receiver::recv_async`] and [`watch::Receiver::changed_async`].
+#[must_use = "it does nothing unless it is polled"]
+#[expect(private_bounds, reason = "sealed")]
+pub struct LookFuture<'a, R: Looked<Outcome = T>, T> {
+    receiver: &'a R,
+    /// Called, it says no more than "look again".
+    seat: Option<Seat>,
+}
+
+impl<T: Clone> broadcast::Receiver<T> {
+    /// As [`recv`](Self::recv), as a future: it may be awaited on any executor, in a task and outside of all.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError`](broadcast::RecvError): it has missed values, or nothing will ever come.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropped before it was ready it has received nothing.
+    pub fn recv_async(&self) -> LookFuture<'_, Self, Result<T, broadcast::RecvError>> {
+        LookFuture::new(self)
+    }
+}
+
+impl<T> watch::Receiver<T> {
+    /// As [`changed`](Self::changed), as a future: it may be awaited on any executor, in a task and outside of all.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError`] when there is no change that this receiver has not seen, and every sender is gone.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropped before it was ready it has seen nothing.
+    pub fn changed_async(&self) -> LookFuture<'_, Self, Result<(), RecvError>> {
+        LookFuture::new(self)
+    }
+}
+
+impl<'a, R: Looked<Outcome = T>, T> LookFuture<'a, R, T> {
+    fn new(receiver: &'a R) -> Self {
+        LookFuture {
+            receiver,
+            seat: None,
+        }
+    }
+
+    fn is_called(&self) -> bool {
+        let is_called = |seat: &Seat| {
+            self.receiver
+                .in_line(|crowd, _| crowd.is_called(&seat.ticket))
+        };
+        self.seat.as_ref().is_some_and(is_called)
+    }
+
+    fn stand_up(&mut self) {
+        if let Some(Seat { ticket, .. }) = &self.seat {
+            self.receiver.in_line(|crowd, _| crowd.stand_up(ticket));
+        }
+        // The relay goes here, outside of the latch.
+        self.seat = None;
+    }
+}
+
+impl<R: Looked<Outcome = T>, T> Future for LookFuture<'_, R, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let waker = context.waker().clone();
+        if let Some(seat) = &self.seat {
+            // Before the look: a call after it wakes this one.
+            seat.relay.replace(waker);
+            if !self.is_called() {
+                return Poll::Pending;
+            }
+            let relay = self.seat.as_ref().map(|seat| seat.relay.clone());
+            self.stand_up();
+            return self.look(relay.expect("it was just there"));
+        }
+        match self.receiver.find() {
+            Some(found) => Poll::Ready(R::give(found)),
+            None => self.look(Relay::new(waker)),
+        }
+    }
+}
+
+impl<R: Looked<Outcome = T>, T> LookFuture<'_, R, T> {
+    /// Takes a seat, and then looks: what comes later calls the seat.
+    fn look(&mut self, relay: Arc<Relay>) -> Poll<T> {
+        let sleeper = Sleeper::relay(Waker::from(relay.clone()));
+        let ticket = self
+            .receiver
+            .in_line(|crowd, seen| crowd.join_with(sleeper, seen));
+        self.seat = Some(Seat { ticket, relay });
+        let Some(found) = self.receiver.find() else {
+            return Poll::Pending;
+        };
+        self.stand_up();
+        Poll::Ready(R::give(found))
+    }
+}
+
+impl<R: Looked<Outcome = T>, T> Drop for LookFuture<'_, R, T> {
+    fn drop(&mut self) {
+        self.stand_up();
+    }
+}
+
+impl<R: Looked<Outcome = T>, T> fmt::Debug for LookFuture<'_, R, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LookFuture")
+            .field("has_seat", &self.seat.is_some())
+            .finish_non_exhaustive()
     }
 }

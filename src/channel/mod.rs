@@ -51,7 +51,7 @@ pub use broadcast::broadcast;
 pub use error::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
 };
-pub use future::Recv;
+pub use future::{LookFuture, Recv};
 pub use look_arm::LookArm;
 pub use mpmc::{IntoIter, Iter, Receiver, Sender, TryIter, bounded, rendezvous, unbounded};
 pub use oneshot::oneshot;

@@ -1,10 +1,14 @@
-//! Waiting for descriptors: any of them, by [`Evented`].
+//! Waiting for descriptors: any of them, by [`Evented`]; copying between streams; the standard input.
 
 mod bell;
+mod copy;
 mod evented;
 pub(crate) mod line;
+mod stdin;
 mod watch;
 
+pub use copy::{Duplex, copy, copy_bidirectional};
 pub use evented::Evented;
 pub(crate) use evented::aim;
+pub use stdin::{Lines, Stdin, stdin};
 pub(crate) use watch::{Descriptor, Limit, Several, closed_by_another};

@@ -144,8 +144,11 @@ pub(super) fn first_that_works<T>(
             Err(error) => last = Some(error),
         }
     }
-    Err(last.unwrap_or_else(|| {
-        let text = "could not resolve to any addresses";
-        io::Error::new(io::ErrorKind::InvalidInput, text)
-    }))
+    Err(last.unwrap_or_else(no_addresses))
+}
+
+/// What is resolved to nothing leads nowhere.
+pub(super) fn no_addresses() -> io::Error {
+    let text = "could not resolve to any addresses";
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }

@@ -283,11 +283,17 @@ macro_rules! stream_face {
             }
         }
 
-        impl $crate::net::Stream for $face {
+        impl $crate::io::Duplex for $face {
             fn both_ways(&self) -> impl ::std::io::Read + ::std::io::Write + '_ {
                 self
             }
 
+            fn close_write(&self) -> ::std::io::Result<()> {
+                self.shutdown(::std::net::Shutdown::Write)
+            }
+        }
+
+        impl $crate::net::Stream for $face {
             #[track_caller]
             fn peek(&self, buffer: &mut [u8]) -> ::std::io::Result<usize> {
                 self.peek(buffer)
@@ -499,6 +505,10 @@ macro_rules! listener_face {
 
             fn is_closed(&self) -> bool {
                 self.is_closed()
+            }
+
+            fn retire(&self) {
+                self.socket.stop();
             }
         }
     };

@@ -66,16 +66,12 @@ impl TcpListener {
     ///
     /// Only to resolve a name.
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
-        first_that_works(address, |address| {
-            let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-            socket.set_reuse_address(true)?;
-            socket.bind(&address.into())?;
-            socket.listen(BACKLOG)?;
-            socket.set_nonblocking(true)?;
-            Ok(TcpListener::from_socket(Socket::from_nonblocking(
-                socket.into(),
-            )))
-        })
+        first_that_works(address, |address| listen(address, false))
+    }
+
+    /// As [`bind`](Self::bind), where others may listen too.
+    pub(super) fn bind_shared(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+        first_that_works(address, |address| listen(address, true))
     }
 
     fn from_socket(socket: Socket<std::net::TcpListener>) -> TcpListener {
@@ -111,6 +107,20 @@ impl TcpListener {
     pub fn ttl(&self) -> io::Result<u32> {
         self.socket.get_ref().ttl()
     }
+}
+
+fn listen(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if is_shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(TcpListener::from_socket(Socket::from_nonblocking(
+        socket.into(),
+    )))
 }
 
 socket_face!(

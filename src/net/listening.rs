@@ -37,6 +37,10 @@ pub trait Listener: Debug + Send + Sync + sealed::Sealed + 'static {
 
     /// Whether [`close`](Self::close) was called.
     fn is_closed(&self) -> bool;
+
+    /// As [`close`](Self::close) for this handle alone: clones, perhaps in other processes, go on listening.
+    #[doc(hidden)]
+    fn retire(&self);
 }
 
 pub(super) mod sealed {

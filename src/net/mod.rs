@@ -17,10 +17,12 @@
 //! all of its connection's work.
 
 mod addr;
+mod dial;
 mod face;
 mod listener;
 mod listening;
 mod retry;
+mod server;
 mod socket;
 mod split;
 mod stream;
@@ -31,6 +33,7 @@ pub mod unix;
 pub use addr::ToSocketAddrs;
 pub use listener::TcpListener;
 pub use listening::{Incoming, Listener};
+pub use server::{Connection, Report, Server, Stopper};
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use std::net::{
     AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6,

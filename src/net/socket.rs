@@ -9,7 +9,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use crate::driver::registration::Direction;
-use crate::io::{Evented, Limit, aim, closed_by_another};
+use crate::io::{Evented, Limit, Several, aim, closed_by_another};
 use crate::sys::socket;
 
 /// A socket of std under the eyes of a reactor; the public types are faces of this.
@@ -174,6 +174,11 @@ impl<S: AsFd> Socket<S> {
         let aim = aim(Direction::Read, reason, limit);
         self.io
             .operate(aim, |source| call(source.as_fd()), |_| false)
+    }
+
+    /// For a wait for this one and others.
+    pub(super) fn add_to<'a>(&'a self, several: &mut Several<'a>, direction: Direction) {
+        several.add(self.io.watch(), self.io.as_fd(), direction);
     }
 
     /// Waits until a read, or a write, would not have to wait.

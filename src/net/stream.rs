@@ -3,15 +3,15 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use rustix::io::Errno;
-use socket2::{Domain, TcpKeepalive, Type};
+use socket2::TcpKeepalive;
 
 use crate::io::Limit;
 
-use super::addr::{ToSocketAddrs, first_that_works};
+use super::addr::ToSocketAddrs;
+use super::dial;
 use super::face::{moving_face, socket_face, stream_face};
 use super::socket::{Socket, zero_timeout};
 
@@ -54,6 +54,9 @@ pub struct TcpStream {
 impl TcpStream {
     /// Connects to the first of the addresses that answers.
     ///
+    /// They are tried in the resolver's order, the two families in turn; the next one when the last has failed, or
+    /// has not answered within 250 ms, and then both go on (RFC 8305).
+    ///
     /// # Errors
     ///
     /// Those of resolving, and the last address's: `ConnectionRefused` when nobody listens there.
@@ -64,10 +67,10 @@ impl TcpStream {
     ///
     /// # Parks
     ///
-    /// Until the other side has answered (`net.connect`), and to resolve a name.
+    /// Until the other side has answered (`net.connect`, of several `net.connect_any`), and to resolve a name.
     #[track_caller]
     pub fn connect(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        first_that_works(address, |address| connect(&address, Limit::Never))
+        dial::connect(address).map(TcpStream::from_socket)
     }
 
     /// Connects to one address, at most for `timeout`.
@@ -80,7 +83,7 @@ impl TcpStream {
         if timeout.is_zero() {
             return Err(zero_timeout());
         }
-        connect(address, Limit::Within(timeout))
+        dial::connect_one(address, Limit::Within(timeout)).map(TcpStream::from_socket)
     }
 
     pub(super) fn from_socket(socket: Socket<std::net::TcpStream>) -> TcpStream {
@@ -201,49 +204,6 @@ socket_face!(
 );
 moving_face!(TcpStream);
 stream_face!(TcpStream);
-
-#[track_caller]
-fn connect(address: &SocketAddr, limit: Limit) -> io::Result<TcpStream> {
-    let socket = socket2::Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    match socket.connect(&(*address).into()) {
-        Ok(()) => return Ok(adopt(socket)),
-        Err(error) if is_under_way(&error) => {}
-        Err(error) => return Err(error),
-    }
-    let stream = adopt(socket);
-    let asks = |_: BorrowedFd<'_>| has_connected(stream.inner());
-    stream
-        .socket
-        .write_within("net.connect", limit, asks, |()| false)?;
-    Ok(stream)
-}
-
-fn adopt(socket: socket2::Socket) -> TcpStream {
-    TcpStream::from_socket(Socket::from_nonblocking(socket.into()))
-}
-
-fn is_under_way(error: &io::Error) -> bool {
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    // A signal does not end the attempt.
-    matches!(errno, Some(Errno::INPROGRESS | Errno::INTR))
-}
-
-/// `WouldBlock` while an attempt to connect is under way.
-fn has_connected(stream: &std::net::TcpStream) -> io::Result<()> {
-    if let Some(error) = stream.take_error()? {
-        return Err(error);
-    }
-    match stream.peer_addr() {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-            // The attempt may have failed between the two questions.
-            stream.take_error()?.map_or(Ok(()), Err)?;
-            Err(io::ErrorKind::WouldBlock.into())
-        }
-        Err(error) => Err(error),
-    }
-}
 
 impl fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

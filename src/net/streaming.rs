@@ -6,15 +6,16 @@ use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use crate::io::Duplex;
+
 use super::listening::sealed::Sealed;
 
 /// A connection: [`TcpStream`](super::TcpStream) or [`UnixStream`](super::UnixStream).
 ///
 /// It is what halves and servers need of either; other types cannot implement it.
-pub trait Stream: Read + Write + AsFd + Debug + Send + Sync + Sealed + Sized + 'static {
-    /// Reads and writes by shared reference.
-    fn both_ways(&self) -> impl Read + Write + '_;
-
+pub trait Stream:
+    Read + Write + Duplex + AsFd + Debug + Send + Sync + Sealed + Sized + 'static
+{
     /// Looks at the bytes that come next, without taking them.
     ///
     /// # Errors

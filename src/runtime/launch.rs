@@ -122,3 +122,39 @@ where
     // is then queued on it. `Joiner<T>` is `Send` only if `T` is.
     unsafe { launch_unchecked(shared, spec, closure, ()) }
 }
+
+/// [`launch`] on one of the workers, by number, from whatever thread.
+pub(crate) fn launch_at<F, T>(
+    shared: &Arc<Shared>,
+    worker: usize,
+    mut spec: Spec,
+    closure: F,
+) -> Result<Joiner<T>, SpawnError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    spec.pinned = true;
+    let is_here = current::with_processor(|processor| {
+        processor.is_some_and(|processor| {
+            Arc::ptr_eq(&processor.shared, shared) && processor.index == worker
+        })
+    });
+    if is_here {
+        // SAFETY: everything is `'static` and `Send`, and this is the worker.
+        return unsafe { launch_unchecked(shared, spec, closure, ()) };
+    }
+    if let Err(refused) = shared.admit() {
+        return decline(closure, (), refused.into());
+    }
+    // SAFETY: everything is `'static` and `Send`, so it does no harm that another thread runs it.
+    let (queued, joiner) = unsafe { new_task(TaskId::next(), spec, closure, ()) };
+    match shared.send_to(worker, queued) {
+        Ok(()) => Ok(joiner),
+        Err((refused, task)) => {
+            shared.dismiss();
+            current::refuse_unqueued(&task);
+            Err(refused.into())
+        }
+    }
+}

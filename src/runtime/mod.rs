@@ -17,4 +17,4 @@ pub use global::{set_default, stop_default};
 pub use crate::scheduler::config::{OnDeadlock, OnStuck};
 pub(crate) use global::global;
 pub(crate) use handle::Outside;
-pub(crate) use launch::{launch, launch_pinned, launch_unchecked};
+pub(crate) use launch::{launch, launch_at, launch_pinned, launch_unchecked};

@@ -16,6 +16,8 @@ pub(crate) enum Letter {
     Wake(TaskRef),
     /// The task with this key has been woken.
     WakeKey(u32),
+    /// A new task, which is to run there.
+    Start(TaskRef),
     /// All parked tasks shall describe themselves; the last worker to answer sends `Settle` to the judge.
     Describe(Arc<Collector>),
     /// Every worker has answered: raise the report, or log it.
@@ -58,7 +60,17 @@ impl Mailbox {
 
     /// Leaves a letter and wakes the worker if it sleeps.
     pub(crate) fn post(&self, letter: Letter) {
+        self.leave(letter);
+        self.ring();
+    }
+
+    /// The first half of [`post`](Self::post), for who holds a lock.
+    pub(crate) fn leave(&self, letter: Letter) {
         self.put(letter, true);
+    }
+
+    /// The second half.
+    pub(crate) fn ring(&self) {
         if self.sleepers.wake(self.index) {
             self.unparker.unpark();
         }

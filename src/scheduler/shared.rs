@@ -153,6 +153,20 @@ impl Shared {
         Ok(())
     }
 
+    /// Takes a pinned task for one of the workers, from whatever thread.
+    pub(crate) fn send_to(&self, worker: usize, task: TaskRef) -> Result<(), (Refused, TaskRef)> {
+        {
+            let injector = self.injector();
+            if injector.is_closed {
+                return Err((Refused::Stopping, task));
+            }
+            // Under the lock, so that it comes before the word to stop, which is said after closing.
+            self.mailboxes[worker].leave(Letter::Start(task));
+        }
+        self.mailboxes[worker].ring();
+        Ok(())
+    }
+
     /// Tells a sleeper that a worker has queued work which may be stolen.
     #[inline]
     pub(crate) fn stealable(&self) {

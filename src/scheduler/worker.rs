@@ -409,6 +409,7 @@ impl Worker<'_> {
         match letter {
             Letter::Wake(task) => wake::deliver(self.processor, &task),
             Letter::WakeKey(key) => self.processor.wake_key(key),
+            Letter::Start(task) => self.processor.spawn(task),
             Letter::Describe(collector) => self.describe(&collector),
             Letter::Settle(collector) => self.settle(&collector),
             Letter::Deadlock(main, report) => self.end_with(&main, report),

@@ -26,7 +26,7 @@ pub struct Panic {
 }
 
 impl Panic {
-    pub(super) fn new(payload: Box<dyn Any + Send>) -> Self {
+    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
         Panic {
             payload: Mutex::new(payload),
         }

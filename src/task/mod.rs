@@ -35,4 +35,5 @@ pub use wait::{
 pub use crate::scheduler::header::TaskId;
 
 pub(crate) use cancel::{Expired, until};
+pub(crate) use spawn::home;
 pub(crate) use this::sleep_until as sleep_until_deadline;

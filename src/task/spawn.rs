@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::runtime::{Handle, SpawnError, global, launch, launch_pinned};
+use crate::runtime::{Handle, SpawnError, global, launch, launch_at, launch_pinned};
 use crate::scheduler::current;
 use crate::scheduler::header::Spec;
 use crate::scheduler::shared::Shared;
@@ -105,6 +105,27 @@ impl Builder {
         })
     }
 
+    /// As [`spawn`](Self::spawn), on one of the workers of a runtime, by number.
+    #[track_caller]
+    pub(crate) fn spawn_at<F, T>(
+        self,
+        home: &Handle,
+        worker: usize,
+        f: F,
+    ) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let spec = self.spec(home.shared(), Location::caller())?;
+        Ok(JoinHandle::new(launch_at(
+            home.shared(),
+            worker,
+            spec,
+            heir(f),
+        )?))
+    }
+
     pub(crate) fn spawn_on<F, T>(
         self,
         shared: &Arc<Shared>,
@@ -121,6 +142,11 @@ impl Builder {
         let spec = self.spec(shared, place)?;
         Ok(JoinHandle::new(launch(shared, spec, heir(f), ())?))
     }
+}
+
+/// The runtime that [`spawn`] would use here.
+pub(crate) fn home() -> io::Result<Handle> {
+    here_or_default().map(Handle::new)
 }
 
 /// The current worker's runtime, or the default one.

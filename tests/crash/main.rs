@@ -5,6 +5,8 @@ mod coroutine;
 #[cfg(feature = "runtime")]
 mod fs;
 #[cfg(feature = "runtime")]
+mod logging;
+#[cfg(feature = "runtime")]
 mod net;
 mod overflow;
 #[cfg(feature = "runtime")]
@@ -14,6 +16,8 @@ mod process;
 mod stack_limits;
 #[cfg(feature = "runtime")]
 mod stackless;
+#[cfg(feature = "runtime")]
+mod stdin;
 #[cfg(feature = "runtime")]
 mod tasks;
 #[cfg(feature = "runtime")]

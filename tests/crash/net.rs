@@ -1,9 +1,10 @@
 //! Sockets where the whole process is short of something, or has changed something for all.
 
 use std::fs::File;
-use std::io::{ErrorKind, IoSlice, Write};
+use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::time::Duration;
 
-use greenloom::net::{TcpListener, TcpStream};
+use greenloom::net::{Server, TcpListener, TcpStream};
 
 use crate::child::{self, Child};
 
@@ -51,6 +52,44 @@ fn a_write_raises_no_signal() {
         };
         greenloom::run(write_after_the_end);
         write_after_the_end();
+    });
+    outcome.assert_success();
+}
+
+#[test]
+fn a_server_without_descriptors_waits_and_recovers() {
+    let outcome = Child::default().limit("ulimit -n 48").run(|| {
+        let report = greenloom::run(|| {
+            let server = Server::bind("127.0.0.1:0").unwrap();
+            let (address, stopper) = (server.local_addr().unwrap(), server.stopper());
+            let serving = greenloom::spawn(move || {
+                server.serve(|connection| (&mut connection.stream()).write_all(b"x"))
+            });
+            greenloom::yield_now();
+            let mut callers = vec![TcpStream::connect(address).unwrap()];
+            callers[0].read_exact(&mut [0]).unwrap();
+            let mut files = Vec::new();
+            while let Ok(file) = File::open("/dev/null") {
+                files.push(file);
+            }
+            // Room for this end of a connection, not for the other one.
+            drop(files.pop());
+            let mut caller = TcpStream::connect(address).unwrap();
+            caller
+                .set_read_timeout(Some(Duration::from_millis(50)))
+                .unwrap();
+            let error = caller.read(&mut [0]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TimedOut);
+            drop(files);
+            caller
+                .set_read_timeout(Some(Duration::from_secs(60)))
+                .unwrap();
+            caller.read_exact(&mut [0]).unwrap();
+            stopper.stop();
+            serving.join().unwrap().unwrap()
+        });
+        assert_eq!((report.accepted, report.served), (2, 2));
+        assert!(report.shortages > 0, "{report:?}");
     });
     outcome.assert_success();
 }

@@ -1,6 +1,9 @@
 //! TCP between tasks: what std promises of its sockets, and what ours promise besides.
 
+mod copy;
+mod dial;
 mod elsewhere;
+mod server;
 mod udp;
 mod unix;
 mod waits;

@@ -144,7 +144,7 @@ impl<'a> Select<'a> {
 
     /// Does one of the arms that are ready now, if there is one. Never parks.
     pub fn try_wait(&mut self) -> Option<usize> {
-        engine::attempt(self)
+        engine::attempt(self).or_else(|| engine::wait_until(self, Until::AtOnce))
     }
 
     #[track_caller]

@@ -31,7 +31,9 @@
 //!    turn, that one is inside some Z > Y, and so on: the chain climbs, so it is no circle and ends at one
 //!    that does not wait. (Whoever is not a select waits in no chain: nobody waits for it to be less busy.) A
 //!    latch is held meanwhile, but who is busy is inside its last latch already and wants no other.
-//! 5. *A seat of a past select is never called.* Seats are left before the claim is given back, inside the same
+//! 5. *"None is ready" is true of one moment.* Before it gives up without waiting a select takes its seats, too: from
+//!    then until it has closed its claim, whoever made an arm ready would have won it.
+//! 6. *A seat of a past select is never called.* Seats are left before the claim is given back, inside the same
 //!    latches in which they would be called.
 //!
 //! Where a call would mean no more than "look again" (the end of a task, the clock, channels that tell everybody),
@@ -207,7 +209,11 @@ pub(super) fn wait_until(arms: &mut dyn Arms, until: Until) -> Option<usize> {
     match until {
         Until::Always => wait(arms, Deadline::NEVER),
         Until::For(timeout) if !timeout.is_zero() => wait(arms, park::deadline(timeout)),
-        Until::For(_) | Until::AtOnce => None,
+        // Of a single arm the attempt has told all. Of several it has asked one after the other, and each
+        // may have been ready while another was asked. With a seat at each, and nobody calling, there is a
+        // moment at which none was.
+        Until::For(_) | Until::AtOnce if arms.count() < 2 => None,
+        Until::For(_) | Until::AtOnce => wait(arms, Deadline::PASSED),
     }
 }
 
@@ -272,10 +278,17 @@ impl InLine<'_> {
             if let Some(chosen) = self.winner() {
                 return Some(chosen);
             }
+            if deadline == Deadline::PASSED {
+                match self.claim.close() {
+                    true => return None,
+                    // An arm was called in this moment.
+                    false => continue,
+                }
+            }
             let soonest = self.soonest();
             let object = Objects(self.arms);
             let wait = Wait::new("select").on(&object).until(deadline.min(soonest));
-            let is_late = park::park(&wait) == Wake::TimedOut && deadline < soonest;
+            let is_late = park::park(&wait) == Wake::TimedOut && deadline <= soonest;
             if let Some(chosen) = self.winner() {
                 return Some(chosen);
             }

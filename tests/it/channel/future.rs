@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use greenloom::channel::{Receiver, Recv, RecvError, TryRecvError, bounded, rendezvous, unbounded};
+use greenloom::channel::{
+    Receiver, Recv, RecvError, TryRecvError, bounded, broadcast, rendezvous, unbounded, watch,
+};
 use greenloom::{Runtime, spawn, yield_now};
 use proptest::prelude::*;
 
@@ -242,4 +244,87 @@ fn executors_tasks_and_threads_share_a_channel() {
         });
         assert_eq!(sum, 3 * EACH * (EACH + 1) / 2);
     }
+}
+
+#[test]
+fn broadcast_values_and_watched_changes_are_awaited() {
+    let (sender, receiver) = broadcast(2);
+    let mut future = receiver.recv_async();
+    assert!(poll(&mut future).is_pending());
+    sender.send(1).unwrap();
+    // Dropped after its wake: nothing is received.
+    drop(future);
+    let mut future = receiver.recv_async();
+    assert_eq!(poll(&mut future), Poll::Ready(Ok(1)));
+    assert!(poll(&mut future).is_pending());
+    (2..6).for_each(|n| assert_eq!(sender.send(n), Ok(1)));
+    let lagged = broadcast::RecvError::Lagged(2);
+    assert_eq!(poll(&mut future), Poll::Ready(Err(lagged)));
+    assert_eq!(poll(&mut future), Poll::Ready(Ok(4)));
+
+    let (sender, receiver) = watch(0);
+    let mut future = receiver.changed_async();
+    assert!(poll(&mut future).is_pending());
+    sender.send(1).unwrap();
+    drop(future);
+    let mut future = receiver.changed_async();
+    assert_eq!(poll(&mut future), Poll::Ready(Ok(())));
+    assert!(poll(&mut future).is_pending());
+    drop(sender);
+    assert_eq!(poll(&mut future), Poll::Ready(Err(RecvError)));
+}
+
+#[test]
+fn a_call_that_another_has_used_up_leaves_the_future_waiting() {
+    let (sender, receiver) = broadcast(2);
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut future = receiver.recv_async();
+    for n in 0..3 {
+        assert!(Pin::new(&mut future).poll(&mut context).is_pending());
+        sender.send(n).unwrap();
+        assert_eq!(wakes.count(), n + 1);
+        // One who shares the receiver comes first.
+        assert_eq!(receiver.try_recv(), Ok(n));
+    }
+    assert!(Pin::new(&mut future).poll(&mut context).is_pending());
+    sender.send(9).unwrap();
+    assert_eq!(poll(&mut future), Poll::Ready(Ok(9)));
+    drop((future, waker));
+    assert_eq!(Arc::strong_count(&wakes), 1);
+}
+
+#[test]
+fn many_executors_hear_a_broadcast_and_see_the_last_of_a_watch() {
+    const ITEMS: u64 = 2000;
+    let (sender, receiver) = broadcast(100_000);
+    let (dial, looker) = watch(0);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            let (receiver, looker) = (receiver.clone(), looker.clone());
+            scope.spawn(move || {
+                let mut next = 0;
+                while let Ok(value) = block_on(receiver.recv_async()) {
+                    assert_eq!(value, next);
+                    next += 1;
+                }
+                assert_eq!(next, ITEMS);
+            });
+            scope.spawn(move || {
+                while block_on(looker.changed_async()).is_ok() {}
+                assert_eq!(*looker.borrow(), ITEMS);
+            });
+        }
+        let run = move || {
+            for n in 0..ITEMS {
+                sender.send(n).unwrap();
+                dial.send(n + 1).unwrap();
+                if n % 16 == 0 {
+                    yield_now();
+                }
+            }
+        };
+        Runtime::builder().workers(2).run(run).unwrap();
+    });
 }
