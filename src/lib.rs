@@ -44,8 +44,8 @@
 //! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous |
 //! | [`queue`] | queues of work in three orders, with an account of what is done; two-way pipes |
 //! | [`pool`] | bounded work: at most so many tasks at a time, maps over them |
-//! | [`net`] | TCP with std's names |
-//! | [`io`] | waiting for any other descriptor |
+//! | [`net`] | TCP, UDP and the sockets of the file system with std's names; servers |
+//! | [`io`] | waiting for any other descriptor, copying, the standard input |
 //! | [`signal`] | signals of the system, waited for |
 //! | [`process`] | other programs, and functions of this one in processes of their own |
 //! | [`unblock`] | work that blocks a thread, done on a thread of its own |
