@@ -47,6 +47,16 @@ const CASES: &[Case] = &[
         name: "mutex_lock",
         run: runtime::mutex_lock,
     },
+    #[cfg(feature = "runtime")]
+    Case {
+        name: "channel_round_trip",
+        run: runtime::channel_round_trip,
+    },
+    #[cfg(feature = "runtime")]
+    Case {
+        name: "select_4_ready",
+        run: runtime::select_4_ready,
+    },
 ];
 
 /// Both even, for the case that shares its operations among two tasks.
@@ -124,8 +134,9 @@ mod runtime {
     use std::hint::black_box;
     use std::time::Duration;
 
+    use greenloom::channel::bounded;
     use greenloom::sync::Mutex;
-    use greenloom::{current, park_timeout, run, spawn, yield_now};
+    use greenloom::{current, park_timeout, run, select, spawn, yield_now};
 
     pub(super) fn yield_of_two_tasks(times: usize) {
         run(move || {
@@ -169,6 +180,43 @@ mod runtime {
                 *sum.lock().expect("nobody panics") += n;
             }
             black_box(sum);
+        });
+    }
+
+    /// To and fro over two channels with room for one.
+    pub(super) fn channel_round_trip(times: usize) {
+        run(move || {
+            let (there, their_end) = bounded(1);
+            let (back, our_end) = bounded(1);
+            let echo = spawn(move || {
+                for item in their_end {
+                    back.send(item).expect("it is waited for");
+                }
+            });
+            for n in 0..times {
+                there.send(n).expect("the other one lives");
+                assert_eq!(our_end.recv(), Ok(n));
+            }
+            drop(there);
+            echo.join().expect("it only echoes");
+        });
+    }
+
+    /// A send, and a select that receives it from one of four channels.
+    pub(super) fn select_4_ready(times: usize) {
+        run(move || {
+            let ends: [_; 4] = std::array::from_fn(|_| bounded(1));
+            let [(_, a), (_, b), (sender, c), (_, d)] = &ends;
+            for n in 0..times {
+                sender.send(n).expect("its receiver lives");
+                let item = select! {
+                    recv(a) -> item => item,
+                    recv(b) -> item => item,
+                    recv(c) -> item => item,
+                    recv(d) -> item => item,
+                };
+                assert_eq!(item, Ok(n));
+            }
         });
     }
 }

@@ -87,4 +87,18 @@ seed shuttle quiescence:: $sleep 'if !self.all_hopeless(&book) {
 seed shuttle quiescence:: $sleep 'book.epoch += 1;' ''
 seed shuttle quiescence:: $sleep 'book.hopeless_count -= usize::from(std::mem::take(&mut book.hopeless[worker]));' ''
 
+claim=src/task/claim.rs
+select=models/src/select.rs
+
+seed loom select:: $claim 'Err(BUSY) => rest(&mut spins),' 'Err(BUSY) => return Win::Lost,'
+seed loom select:: $claim '.compare_exchange(OPEN, WON + arm, Ordering::AcqRel, Ordering::Acquire);' \
+    '.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| (word != BUSY).then_some(WON + arm));'
+seed loom select:: $claim 'self.change(OPEN, CLOSED)' '{ self.end(); true }'
+seed loom select:: $select 'if !stake.busy() {
+                break;
+            }' 'let _ = stake.busy();'
+seed loom select:: $select 'if !seat.is_in_line || std::ptr::eq(seat.stake.claim(), own) {' 'if !seat.is_in_line {'
+# Not in the order of the objects: a circle of selects that wait for each other to be less busy.
+seed shuttle select:: $select 'arms.sort_by_key(|&(line, _)| line);' ''
+
 [ "$failures" = 0 ] || { echo "$failures seeds were not found"; exit 1; }

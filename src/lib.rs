@@ -41,13 +41,20 @@
 //! | [`time`] | sleeping, time-outs, the clock that a runtime goes by |
 //! | [`sync`] | locks, semaphores, events: between tasks, OS threads, and both |
 //! | [`thread`] | std's names for threads, on tasks: for programs that are ported |
-//! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous |
+//! | [`mod@select`] | waiting for several things at once, to do one of them |
+//! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous, oneshot, broadcast, watch, ticks |
 //! | [`queue`] | queues of work in three orders, with an account of what is done; two-way pipes |
 //! | [`pool`] | bounded work: at most so many tasks at a time, maps over them |
 //! | [`net`] | TCP, UDP and the sockets of the file system with std's names; servers |
 //! | [`io`] | waiting for any other descriptor, copying, the standard input |
+//! | [`net`] | TCP with std's names |
+//! | [`fs`] | files, read and written on other threads |
+//! | [`io`] | waiting for any other descriptor |
 //! | [`signal`] | signals of the system, waited for |
 //! | [`process`] | other programs, and functions of this one in processes of their own |
+//! | [`future`] | futures of any crate, run by a task or a thread |
+//! | [`thread_pool`] | OS threads for work that blocks or computes, so many at a time |
+//! | [`logging`] | log lines that say which thread or task they come from |
 //! | [`unblock`] | work that blocks a thread, done on a thread of its own |
 //!
 //! The calls that std has in `std::thread` stand here at the top: [`spawn`], [`sleep`], [`park`],
@@ -84,7 +91,9 @@
 //! By returning; by a panic, which goes to whoever joins them; or because they are cancelled, by
 //! [`JoinHandle::cancel`], a [`timeout`], or the end of their scope or runtime. A cancelled task *unwinds*
 //! from where it waits: every destructor runs, no panic hook is called, no lock of [`sync`] is poisoned.
-//! [`shield`] keeps it out of a section that must finish. Destructors may wait while they are at it.
+//! [`shield`] keeps it out of a section that must finish. Destructors may wait while they are at it. Sections
+//! of a task are ended the same way by a [`task::CancelToken`]; a [`task::TaskGroup`] ends all its tasks when one
+//! fails.
 //!
 //! When every task waits and nothing can wake one, that is a deadlock: by default the main task's call
 //! panics with a table of who waits for what, and where. See [`OnDeadlock`].
@@ -132,8 +141,13 @@
 [`sync`]: #features
 [`sync::Mutex`]: #features
 [`channel`]: #features
+[`mod@select`]: #features
 [`queue`]: #features
 [`net`]: #features
+[`fs`]: #features
+[`future`]: #features
+[`thread_pool`]: #features
+[`logging`]: #features
 [`pool`]: #features
 [`thread`]: #features
 [`io`]: #features
@@ -155,6 +169,8 @@
 [`OnDeadlock`]: #features
 [`no_park`]: #features
 [`task::is_cancelled`]: #features
+[`task::CancelToken`]: #features
+[`task::TaskGroup`]: #features
 "
 )]
 #![deny(unsafe_code)]
@@ -171,16 +187,22 @@ pub mod channel;
 #[cfg(feature = "runtime")]
 pub(crate) mod driver;
 #[cfg(feature = "runtime")]
+pub mod fs;
+#[cfg(feature = "runtime")]
+pub mod future;
+#[cfg(feature = "runtime")]
 pub mod io;
 #[cfg(feature = "process")]
 pub mod ipc;
+#[cfg(feature = "runtime")]
+pub mod logging;
 #[cfg(feature = "runtime")]
 mod macros;
 #[cfg(feature = "runtime")]
 pub mod net;
 #[cfg(feature = "runtime")]
 pub mod pool;
-#[cfg(feature = "process")]
+#[cfg(feature = "runtime")]
 pub mod process;
 #[cfg(feature = "runtime")]
 pub mod queue;
@@ -196,6 +218,8 @@ pub mod sync;
 pub mod task;
 #[cfg(feature = "runtime")]
 pub mod thread;
+#[cfg(feature = "runtime")]
+pub mod thread_pool;
 #[cfg(feature = "runtime")]
 pub mod time;
 

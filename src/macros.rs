@@ -42,7 +42,7 @@
 /// | `recv(receiver) -> result` | a value is there, or none will ever come | what [`recv`](crate::channel::Receiver::recv) returns |
 /// | `send(sender, value) -> result` | there is room, or nobody will ever receive | what [`send`](crate::channel::Sender::send) returns |
 /// | `join(handle) -> result` | the task has ended | what [`join`](crate::JoinHandle::join) returns |
-/// | `wait(event)` | the event is set | `()` |
+/// | `wait(event)` | the [event](crate::sync::Event) is set, or the [token](crate::task::CancelToken) cancelled | `()` |
 /// | `timeout(duration)` | no other was ready in time | |
 /// | `default` | no other is ready now: the select does not wait | |
 ///

@@ -34,7 +34,6 @@ const FLOORS: &[(&str, u8)] = &[
     ("signal", 7),
     ("future", 7),
     ("blocking", 7),
-    ("thread_pool", 7),
     ("logging", 7),
     ("channel", 8),
     ("queue", 8),
@@ -42,6 +41,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("fs", 8),
     ("pool", 8),
     ("thread", 8),
+    // Its workers stand between two queues.
+    ("thread_pool", 9),
     ("net/server", 9),
     // std has them there; ours stand on `channel`.
     ("sync/mpsc", 9),

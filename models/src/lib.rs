@@ -12,6 +12,11 @@ mod scheduler {
     pub(crate) mod sleep;
 }
 
+#[path = "../../src/task"]
+mod task {
+    pub(crate) mod claim;
+}
+
 #[cfg(all(test, loom))]
 mod claim;
 #[cfg(all(test, loom))]
@@ -20,5 +25,7 @@ mod deque;
 mod join;
 #[cfg(all(test, shuttle))]
 mod quiescence;
+#[cfg(all(test, any(loom, shuttle)))]
+mod select;
 #[cfg(all(test, loom))]
 mod sleep;

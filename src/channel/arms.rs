@@ -6,7 +6,7 @@ use std::ptr;
 use crate::scheduler::park::{Describe, Sleeper};
 use crate::sync::wait_list::{Queue, Ticket};
 use crate::task::claim::Stake;
-use crate::task::select::{Arm, Operation, Receive, Sealed, Send, Stood};
+use crate::task::select::{Operation, Receive, Sealed, Send, Stand, Stood};
 
 use super::core::{Channel, Giver, Taker, ended, never_late, wake};
 use super::error::{RecvError, SendError, TryRecvError, TrySendError};
@@ -91,8 +91,6 @@ impl<T> SendArm<'_, T> {
     }
 }
 
-impl<T> Sealed for RecvArm<'_, T> {}
-impl<T> Sealed for SendArm<'_, T> {}
 impl<T> Sealed for Receiver<T> {}
 impl<T> Sealed for Sender<T> {}
 
@@ -149,18 +147,24 @@ impl<T> Operation for SendArm<'_, T> {
     }
 }
 
-impl<T> Arm for RecvArm<'_, T> {
+impl<T> Stand for RecvArm<'_, T> {
     fn place(&self) -> usize {
         ptr::from_ref(self.channel()).addr()
     }
 
     #[inline]
     fn attempt(&mut self) -> bool {
+        if self.outcome.is_some() {
+            return false;
+        }
         let received = self.channel().state.lock().try_recv(None);
         self.note(received)
     }
 
     fn stand(&mut self, stake: Stake) -> Stood {
+        if self.outcome.is_some() {
+            return Stood::Seated;
+        }
         let mut state = self.receiver.channel.state.lock();
         if !stake.busy() {
             return Stood::Gone;
@@ -203,7 +207,7 @@ impl<T> Arm for RecvArm<'_, T> {
     }
 }
 
-impl<T> Arm for SendArm<'_, T> {
+impl<T> Stand for SendArm<'_, T> {
     fn place(&self) -> usize {
         ptr::from_ref(self.channel()).addr()
     }

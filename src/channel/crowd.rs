@@ -59,6 +59,20 @@ impl Crowd {
         self.0.join(seen)
     }
 
+    /// As [`join`](Self::join), for a waiter that is no task and no thread.
+    pub(super) fn join_with(&mut self, sleeper: Sleeper, seen: u64) -> Ticket {
+        self.0.join_with(sleeper, seen)
+    }
+
+    pub(super) fn is_called(&self, ticket: &Ticket) -> bool {
+        self.0.is_called(ticket)
+    }
+
+    /// Gives a seat up.
+    pub(super) fn stand_up(&mut self, ticket: &Ticket) {
+        let _ = self.0.leave(ticket);
+    }
+
     /// Calls those who wait for `number`, or as many as fit a batch.
     #[inline]
     pub(super) fn call(&mut self, number: u64) -> Called {

@@ -39,6 +39,8 @@ pub mod broadcast;
 mod core;
 mod crowd;
 mod error;
+mod future;
+mod look_arm;
 mod mpmc;
 pub mod oneshot;
 mod ticker;
@@ -49,7 +51,9 @@ pub use broadcast::broadcast;
 pub use error::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
 };
+pub use future::{LookFuture, Recv};
+pub use look_arm::LookArm;
 pub use mpmc::{IntoIter, Iter, Receiver, Sender, TryIter, bounded, rendezvous, unbounded};
 pub use oneshot::oneshot;
-pub use ticker::{Never, Timer, TimerIter, after, at, never, tick};
+pub use ticker::{Never, NeverArm, Timer, TimerArm, TimerIter, after, at, never, tick};
 pub use watch::watch;

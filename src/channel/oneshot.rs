@@ -12,9 +12,11 @@ use std::time::Duration;
 use crate::base::clock::Deadline;
 use crate::scheduler::park::{self, Describe, Wait};
 use crate::sync::latch::{Latch, Latched};
+use crate::task::select::Receive;
 
 use super::crowd::{self, Crowd, END, Passed, Place};
 use super::error::{RecvError, RecvTimeoutError, SendError, TryRecvError};
+use super::look_arm::{LookArm, Looked};
 
 /// Makes a channel for one value: the answer to a question, the end of something.
 ///
@@ -388,6 +390,43 @@ impl<T> Place for Takers<'_, T> {
 impl<T> Place for Leavers<'_, T> {
     fn enter<R>(&self, act: impl FnOnce(&mut Crowd) -> R) -> R {
         act(&mut self.0.state.lock().leavers)
+    }
+}
+
+impl<T> Looked for Receiver<T> {
+    type Outcome = Result<T, RecvError>;
+    type Found = Result<T, RecvError>;
+
+    fn find(&self) -> Option<Self::Found> {
+        match self.try_recv() {
+            Ok(value) => Some(Ok(value)),
+            Err(TryRecvError::Disconnected) => Some(Err(RecvError)),
+            Err(TryRecvError::Empty) => None,
+        }
+    }
+
+    fn give(found: Self::Found) -> Self::Outcome {
+        found
+    }
+
+    fn in_line<R>(&self, act: impl FnOnce(&mut Crowd, u64) -> R) -> R {
+        act(&mut self.channel.state.lock().takers, 0)
+    }
+
+    fn object(&self) -> &dyn Describe {
+        &*self.channel
+    }
+}
+
+impl<T> Receive for Receiver<T> {
+    type Received = Result<T, RecvError>;
+    type RecvArm<'a>
+        = LookArm<'a, Self, Result<T, RecvError>>
+    where
+        T: 'a;
+
+    fn recv_arm(&self) -> LookArm<'_, Self, Result<T, RecvError>> {
+        LookArm::new(self)
     }
 }
 

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use crate::base::clock::Deadline;
 use crate::scheduler::park::{self, Describe, Wait, Wake};
 use crate::sync::latch::Latch;
+use crate::task::claim::Stake;
+use crate::task::select::{Operation, Receive, Sealed, Stand, Stood};
 use crate::time::{MissedTicks, Schedule};
 
 use super::error::{RecvError, RecvTimeoutError, TryRecvError};
@@ -294,6 +296,167 @@ impl<T> Copy for Never<T> {}
 impl<T> Default for Never<T> {
     fn default() -> Self {
         never()
+    }
+}
+
+/// A receive from a [`Timer`] that a select may do. Made by [`select::recv`](crate::select::recv).
+#[must_use = "it does nothing by itself"]
+#[derive(Debug)]
+pub struct TimerArm<'a> {
+    timer: &'a Timer,
+    /// When to ask again.
+    at: Deadline,
+    outcome: Option<Result<Instant, RecvError>>,
+}
+
+impl TimerArm<'_> {
+    /// The time of the tick when this arm was chosen; once.
+    pub fn take(&mut self) -> Option<Result<Instant, RecvError>> {
+        self.outcome.take()
+    }
+}
+
+/// A receive from a [`Never`], which no select will do. Made by [`select::recv`](crate::select::recv).
+#[must_use = "it does nothing by itself"]
+pub struct NeverArm<T> {
+    never: Never<T>,
+}
+
+impl<T> NeverArm<T> {
+    /// Nothing.
+    pub fn take(&mut self) -> Option<Result<T, RecvError>> {
+        None
+    }
+}
+
+impl Sealed for Timer {}
+impl<T> Sealed for Never<T> {}
+
+impl Receive for Timer {
+    type Received = Result<Instant, RecvError>;
+    type RecvArm<'a> = TimerArm<'a>;
+
+    fn recv_arm(&self) -> TimerArm<'_> {
+        TimerArm {
+            timer: self,
+            at: Deadline::NEVER,
+            outcome: None,
+        }
+    }
+}
+
+impl<T> Receive for Never<T> {
+    type Received = Result<T, RecvError>;
+    type RecvArm<'a>
+        = NeverArm<T>
+    where
+        T: 'a;
+
+    fn recv_arm(&self) -> NeverArm<T> {
+        NeverArm { never: *self }
+    }
+}
+
+impl Operation for TimerArm<'_> {
+    type Output = Result<Instant, RecvError>;
+
+    fn take(&mut self) -> Option<Self::Output> {
+        self.outcome.take()
+    }
+}
+
+impl<T> Operation for NeverArm<T> {
+    type Output = Result<T, RecvError>;
+
+    fn take(&mut self) -> Option<Self::Output> {
+        None
+    }
+}
+
+impl Stand for TimerArm<'_> {
+    fn place(&self) -> usize {
+        // Its latch is never held together with another.
+        std::ptr::from_ref(&*self.timer.inner).addr()
+    }
+
+    fn attempt(&mut self) -> bool {
+        if self.outcome.is_some() {
+            return false;
+        }
+        match self.timer.take() {
+            Ok(due) => self.outcome = Some(Ok(due)),
+            Err(at) => self.at = at,
+        }
+        self.outcome.is_some()
+    }
+
+    fn stand(&mut self, stake: Stake) -> Stood {
+        if self.outcome.is_some() {
+            self.at = Deadline::NEVER;
+            return Stood::Seated;
+        }
+        if !stake.busy() {
+            return Stood::Gone;
+        }
+        match self.attempt() {
+            true => stake.end(),
+            false => stake.idle(),
+        }
+        match self.outcome {
+            Some(_) => Stood::Done,
+            None => Stood::Seated,
+        }
+    }
+
+    fn look(&mut self, stake: Stake) -> Stood {
+        match self.at.is_due(park::now()) {
+            true => self.stand(stake),
+            false => Stood::Seated,
+        }
+    }
+
+    fn deadline(&self) -> Deadline {
+        self.at
+    }
+
+    fn settle(&mut self) {}
+
+    fn leave(&mut self) {}
+
+    fn abandon(&mut self) {}
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.timer.describe(f)
+    }
+}
+
+impl<T> Stand for NeverArm<T> {
+    fn place(&self) -> usize {
+        0
+    }
+
+    fn attempt(&mut self) -> bool {
+        false
+    }
+
+    fn stand(&mut self, _: Stake) -> Stood {
+        Stood::Seated
+    }
+
+    fn settle(&mut self) {}
+
+    fn leave(&mut self) {}
+
+    fn abandon(&mut self) {}
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.never.describe(f)
+    }
+}
+
+impl<T> fmt::Debug for NeverArm<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NeverArm")
     }
 }
 

@@ -16,9 +16,11 @@ use crate::base::clock::Deadline;
 use crate::scheduler::park::{self, Count, Describe, Wait};
 use crate::sync::latch::Latch;
 use crate::sync::{Mutex, MutexGuard};
+use crate::task::select::Waitable;
 
 use super::crowd::{self, Crowd, END, Passed, Place};
 use super::error::{RecvError, RecvTimeoutError, SendError};
+use super::look_arm::{LookArm, Looked};
 
 /// Makes a channel that keeps the latest value only, to begin with `value`.
 ///
@@ -544,6 +546,47 @@ impl<T> Place for Line<'_, T> {
 impl<T> Place for Leavers<'_, T> {
     fn enter<R>(&self, act: impl FnOnce(&mut Crowd) -> R) -> R {
         act(&mut self.0.state.lock().leavers)
+    }
+}
+
+impl<T> Looked for Receiver<T> {
+    type Outcome = Result<(), RecvError>;
+    type Found = Result<(), RecvError>;
+
+    fn find(&self) -> Option<Self::Found> {
+        let state = self.channel.state.lock();
+        let latest = state.version;
+        if self.seen.swap(latest, Ordering::Relaxed) != latest {
+            return Some(Ok(()));
+        }
+        (state.senders == 0).then_some(Err(RecvError))
+    }
+
+    fn give(found: Self::Found) -> Self::Outcome {
+        found
+    }
+
+    fn in_line<R>(&self, act: impl FnOnce(&mut Crowd, u64) -> R) -> R {
+        let mut state = self.channel.state.lock();
+        let latest = state.version;
+        act(&mut state.line, latest)
+    }
+
+    fn object(&self) -> &dyn Describe {
+        &*self.channel
+    }
+}
+
+/// As [`Receiver::changed`].
+impl<T> Waitable for Receiver<T> {
+    type Passed = Result<(), RecvError>;
+    type WaitArm<'a>
+        = LookArm<'a, Self, Result<(), RecvError>>
+    where
+        T: 'a;
+
+    fn wait_arm(&self) -> LookArm<'_, Self, Result<(), RecvError>> {
+        LookArm::new(self)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use super::broker::Gone;
 use super::codec::CodecError;
 
 /// Why a value was not sent.
@@ -102,3 +103,86 @@ impl std::error::Error for RecvError {
         }
     }
 }
+
+/// The process that serves a shared object is gone, and the object with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disconnected(());
+
+impl From<Gone> for Disconnected {
+    fn from(_: Gone) -> Self {
+        Disconnected(())
+    }
+}
+
+impl fmt::Display for Disconnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the process that serves this object is gone")
+    }
+}
+
+impl std::error::Error for Disconnected {}
+
+/// Why an item was not put into a queue between processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PutError {
+    /// There was no room, now or in time.
+    Full,
+    /// The queue was shut down.
+    Shutdown,
+    /// The item cannot be encoded.
+    Codec(CodecError),
+    /// The process that serves the queue is gone.
+    Disconnected,
+}
+
+/// Why no item was taken out of a queue between processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GetError {
+    /// There was none, now or in time.
+    Empty,
+    /// The queue was shut down, and nothing is left in it.
+    Shutdown,
+    /// What came is no such item. It has been taken.
+    Codec(CodecError),
+    /// The process that serves the queue is gone.
+    Disconnected,
+}
+
+impl From<Gone> for PutError {
+    fn from(_: Gone) -> Self {
+        PutError::Disconnected
+    }
+}
+
+impl From<Gone> for GetError {
+    fn from(_: Gone) -> Self {
+        GetError::Disconnected
+    }
+}
+
+impl fmt::Display for PutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PutError::Full => f.write_str("the queue is full"),
+            PutError::Shutdown => f.write_str("the queue was shut down"),
+            PutError::Codec(error) => error.fmt(f),
+            PutError::Disconnected => Disconnected(()).fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for GetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            GetError::Empty => f.write_str("the queue is empty"),
+            GetError::Shutdown => f.write_str("the queue was shut down"),
+            GetError::Codec(error) => error.fmt(f),
+            GetError::Disconnected => Disconnected(()).fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PutError {}
+impl std::error::Error for GetError {}

@@ -143,6 +143,10 @@ impl Wire {
         self.io.operate(aim, call, |_| false)
     }
 
+    fn try_send(&self, parts: &[IoSlice<'_>], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
+        socket::send_passing(self.io.as_fd(), parts, descriptors, false)
+    }
+
     #[track_caller]
     fn send(
         &self,
@@ -206,6 +210,26 @@ impl Outgoing {
         self.sent > 0
     }
 
+    /// Sends as much as there is room for; whether that was all that was left. Never waits.
+    ///
+    /// # Errors
+    /// As for `send`.
+    pub(crate) fn try_send(&mut self, wire: &Wire) -> io::Result<bool> {
+        loop {
+            match self.step(|parts, descriptors| wire.try_send(parts, descriptors)) {
+                Ok(true) => {}
+                Ok(false) => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What it is to bring, also when a part of it has left.
+    pub(crate) fn into_parcel(self) -> Parcel {
+        self.parcel
+    }
+
     /// Sends what has not been sent yet.
     ///
     /// # Errors
@@ -215,20 +239,29 @@ impl Outgoing {
     /// Unwinds while it waits; what is left can be sent later.
     #[track_caller]
     pub(crate) fn send(&mut self, wire: &Wire, limit: Limit) -> io::Result<()> {
-        let whole = HEAD + self.parcel.bytes.len();
-        while self.sent < whole {
-            let head = &self.head[self.sent.min(HEAD)..];
-            let body = &self.parcel.bytes[self.sent.saturating_sub(HEAD)..];
-            let parts = [IoSlice::new(head), IoSlice::new(body)];
-            let descriptors: Vec<BorrowedFd<'_>> = match self.sent {
-                0 => self.parcel.descriptors.iter().map(AsFd::as_fd).collect(),
-                _ => Vec::new(),
-            };
-            self.sent += wire.send(&parts, &descriptors, limit)?;
-        }
-        // The kernel holds its own references.
-        self.parcel.descriptors.clear();
+        while self.step(|parts, descriptors| wire.send(parts, descriptors, limit))? {}
         Ok(())
+    }
+
+    /// One call of the system; false when there was nothing left.
+    #[track_caller]
+    fn step(
+        &mut self,
+        send: impl FnOnce(&[IoSlice<'_>], &[BorrowedFd<'_>]) -> io::Result<usize>,
+    ) -> io::Result<bool> {
+        let whole = HEAD + self.parcel.bytes.len();
+        if self.sent == whole {
+            return Ok(false);
+        }
+        let head = &self.head[self.sent.min(HEAD)..];
+        let body = &self.parcel.bytes[self.sent.saturating_sub(HEAD)..];
+        let parts = [IoSlice::new(head), IoSlice::new(body)];
+        let descriptors: Vec<BorrowedFd<'_>> = match self.sent {
+            0 => self.parcel.descriptors.iter().map(AsFd::as_fd).collect(),
+            _ => Vec::new(),
+        };
+        self.sent += send(&parts, &descriptors)?;
+        Ok(true)
     }
 }
 
@@ -279,11 +312,6 @@ impl Incoming {
     /// Whether descriptors have come that belong to frames not asked for yet.
     pub(crate) fn has_descriptors(&self) -> bool {
         !self.descriptors.is_empty()
-    }
-
-    /// From now on, for frames of at most so many bytes.
-    pub(crate) fn allow(&mut self, longest: usize) {
-        self.longest = longest.min(LONGEST);
     }
 
     /// Whether nothing has been read ahead: what comes next is still in the socket.

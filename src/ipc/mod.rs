@@ -4,14 +4,24 @@
 //! *link* carries parcels in frames: it keeps their borders, moves as much as the peer takes without blocking
 //! anything but the waiting task, and never leaves a frame half sent.
 
+mod broker;
 mod codec;
 mod error;
+mod event;
 pub(crate) mod home;
+mod line;
 pub(crate) mod link;
+mod lock;
 pub(crate) mod parcel;
 
 mod pipe;
+mod queue;
+mod semaphore;
 
 pub use codec::CodecError;
-pub use error::{RecvError, SendError};
+pub use error::{Disconnected, GetError, PutError, RecvError, SendError};
+pub use event::{Barrier, BarrierError, Event};
+pub use lock::{Condition, ConditionGuard, Lock, LockGuard, RLock, RLockGuard};
 pub use pipe::{Conn, pipe};
+pub use queue::{JoinableQueue, Queue, TaskDoneError};
+pub use semaphore::{BoundedSemaphore, Permit, Semaphore};

@@ -25,21 +25,41 @@ pub(crate) struct Parcel {
 }
 
 thread_local! {
-    /// The descriptors of the parcel that is being packed or unpacked on this thread.
-    static OPEN: RefCell<Option<Vec<Option<OwnedFd>>>> = const { RefCell::new(None) };
+    /// What belongs to the parcel that is being packed or unpacked on this thread.
+    static OPEN: RefCell<Option<Open>> = const { RefCell::new(None) };
+}
+
+#[derive(Default)]
+struct Open {
+    descriptors: Vec<Option<OwnedFd>>,
+    /// What is to be done when the packing is over, and one may wait again.
+    chores: Vec<Box<dyn FnOnce()>>,
 }
 
 /// Puts back what was open before, whatever happens in between.
-struct Opened(Option<Vec<Option<OwnedFd>>>);
+struct Opened(Option<Open>);
 
 impl Opened {
     fn with(descriptors: Vec<Option<OwnedFd>>) -> Opened {
-        Opened(OPEN.replace(Some(descriptors)))
+        let open = Open {
+            descriptors,
+            chores: Vec::new(),
+        };
+        Opened(OPEN.replace(Some(open)))
     }
 
-    fn close(self) -> Vec<Option<OwnedFd>> {
+    fn close(self) -> Open {
         OPEN.take().unwrap_or_default()
     }
+}
+
+/// In a `Serialize`: has something done that may wait, before the parcel is sent.
+pub(crate) fn after_packing(chore: impl FnOnce() + 'static) {
+    OPEN.with_borrow_mut(|open| {
+        if let Some(open) = open {
+            open.chores.push(Box::new(chore));
+        }
+    });
 }
 
 impl Drop for Opened {
@@ -62,19 +82,22 @@ impl Parcel {
         before: Vec<u8>,
         value: &T,
     ) -> Result<Parcel, CodecError> {
-        no_park(|| {
+        let (bytes, open) = no_park(|| {
             let opened = Opened::with(Vec::new());
             let bytes = postcard::to_extend(value, before).map_err(CodecError::of::<T>)?;
-            let descriptors: Vec<_> = opened.close().into_iter().flatten().collect();
-            if descriptors.len() > MOST_DESCRIPTORS {
-                let text = format!(
-                    "it holds {} descriptors; {MOST_DESCRIPTORS} can be sent at once",
-                    descriptors.len()
-                );
-                return Err(CodecError::of::<T>(text));
-            }
-            Ok(Parcel { bytes, descriptors })
-        })
+            Ok::<_, CodecError>((bytes, opened.close()))
+        })?;
+        let descriptors: Vec<_> = open.descriptors.into_iter().flatten().collect();
+        if descriptors.len() > MOST_DESCRIPTORS {
+            let count = descriptors.len();
+            let text =
+                format!("it holds {count} descriptors; {MOST_DESCRIPTORS} can be sent at once");
+            return Err(CodecError::of::<T>(text));
+        }
+        for chore in open.chores {
+            chore();
+        }
+        Ok(Parcel { bytes, descriptors })
     }
 
     /// Decodes the value. Runs its `Deserialize`, which may not wait.
@@ -145,8 +168,8 @@ impl Passed {
         let copy = fd.as_fd().try_clone_to_owned().map_err(S::Error::custom)?;
         let number = OPEN.with_borrow_mut(|open| {
             let open = open.get_or_insert_default();
-            open.push(Some(copy));
-            open.len() - 1
+            open.descriptors.push(Some(copy));
+            open.descriptors.len() - 1
         });
         serializer.serialize_u32(number as u32)
     }
@@ -162,7 +185,7 @@ impl<'de> Deserialize<'de> for Passed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error;
         let number = u32::deserialize(deserializer)? as usize;
-        let taken = OPEN.with_borrow_mut(|open| open.as_mut()?.get_mut(number)?.take());
+        let taken = OPEN.with_borrow_mut(|open| open.as_mut()?.descriptors.get_mut(number)?.take());
         taken
             .map(Passed)
             .ok_or_else(|| D::Error::custom("a descriptor that did not come with it"))

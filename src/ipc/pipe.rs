@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -12,10 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::io::Limit;
 use crate::scheduler::park;
-use crate::sync::{LockTimeoutError, Mutex, MutexGuard};
 
 use super::error::{RecvError, SendError};
-use super::home;
+use super::line::Line;
 use super::link::{Incoming, LONGEST, Outgoing, Wire};
 use super::parcel::{Parcel, Passed};
 
@@ -71,28 +70,14 @@ pub fn pipe<S, R>() -> io::Result<(Conn<S, R>, Conn<R, S>)> {
 /// ahead goes along. One end that receives in several processes at once gets its values torn between them: pass
 /// it on and drop it, or use a [`Queue`](super::Queue).
 pub struct Conn<S, R = S> {
-    shared: Arc<Shared>,
+    line: Arc<Line>,
     values: PhantomData<fn(S) -> R>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    wire: Wire,
-    /// Locked by who sends. Inside, what a sender that gave up half way has left for the next.
-    sending: Mutex<Option<Outgoing>>,
-    /// Locked by who receives.
-    incoming: Mutex<Incoming>,
 }
 
 impl<S, R> Conn<S, R> {
     fn new(wire: Wire, incoming: Incoming) -> Self {
-        let shared = Arc::new(Shared {
-            wire,
-            sending: Mutex::new(None),
-            incoming: Mutex::new(incoming),
-        });
         Conn {
-            shared,
+            line: Line::new(wire, incoming),
             values: PhantomData,
         }
     }
@@ -139,28 +124,7 @@ impl<S, R> Conn<S, R> {
     {
         let parcel = Parcel::pack(value).map_err(SendError::Codec)?;
         let outgoing = Outgoing::new(0, 0, parcel)?;
-        let sending = lock(&self.shared.sending, limit).ok_or(SendError::TimedOut)?;
-        let mut turn = Turn {
-            shared: &self.shared,
-            sending,
-        };
-        if let Some(rest) = &mut *turn.sending {
-            rest.send(&self.shared.wire, limit)?;
-            *turn.sending = None;
-        }
-        // Where the turn's end finds it: also a wait that is over before it begins may unwind.
-        let outgoing = turn.sending.insert(outgoing);
-        let sent = outgoing.send(&self.shared.wire, limit);
-        let has_begun = outgoing.has_begun();
-        match sent {
-            Ok(()) => *turn.sending = None,
-            Err(error) if error.kind() == io::ErrorKind::TimedOut && has_begun => {}
-            Err(error) => {
-                *turn.sending = None;
-                return Err(error.into());
-            }
-        }
-        Ok(())
+        Ok(self.line.send(outgoing, limit)?)
     }
 
     /// Receives the next value, waiting as long as it takes.
@@ -215,8 +179,8 @@ impl<S, R> Conn<S, R> {
     where
         R: DeserializeOwned,
     {
-        let mut incoming = lock(&self.shared.incoming, limit).ok_or(RecvError::TimedOut)?;
-        let frame = incoming.recv(&self.shared.wire, limit)?;
+        let mut incoming = self.line.incoming(limit).ok_or(RecvError::TimedOut)?;
+        let frame = incoming.recv(&self.line.wire, limit)?;
         drop(incoming);
         let frame = frame.ok_or(RecvError::Closed)?;
         frame.parcel.unpack().map_err(RecvError::Codec)
@@ -234,13 +198,13 @@ impl<S, R> Conn<S, R> {
     #[track_caller]
     pub fn poll(&self, timeout: Duration) -> io::Result<bool> {
         let limit = Limit::At(park::deadline(timeout));
-        let Some(incoming) = lock(&self.shared.incoming, limit) else {
+        let Some(incoming) = self.line.incoming(limit) else {
             return Ok(false);
         };
         if !incoming.is_empty() {
             return Ok(true);
         }
-        match self.shared.wire.wait_readable(limit) {
+        match self.line.wire.wait_readable(limit) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(true),
@@ -249,62 +213,10 @@ impl<S, R> Conn<S, R> {
     }
 }
 
-/// `None` when the time is over first. A poisoned lock is as good as another: what it guards is whole at
-/// every step.
-#[track_caller]
-fn lock<T>(mutex: &Mutex<T>, limit: Limit) -> Option<MutexGuard<'_, T>> {
-    let locked = match limit {
-        Limit::Never => return Some(mutex.lock().unwrap_or_else(PoisonError::into_inner)),
-        limit => {
-            let left = limit.deadline().remaining(park::now());
-            mutex.lock_timeout(left.unwrap_or(Duration::MAX))
-        }
-    };
-    match locked {
-        Ok(guard) => Some(guard),
-        Err(LockTimeoutError::Poisoned(error)) => Some(error.into_inner()),
-        Err(_) => None,
-    }
-}
-
-/// The right to send, and the duty not to leave half a frame behind.
-struct Turn<'a> {
-    shared: &'a Arc<Shared>,
-    sending: MutexGuard<'a, Option<Outgoing>>,
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        match &*self.sending {
-            None => return,
-            Some(rest) if !rest.has_begun() => {
-                *self.sending = None;
-                return;
-            }
-            Some(_) => {}
-        }
-        let shared = self.shared.clone();
-        let finish = move || {
-            let mut sending = shared
-                .sending
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            if let Some(rest) = &mut *sending {
-                let _ = rest.send(&shared.wire, Limit::Never);
-                *sending = None;
-            }
-        };
-        if home::spawn("the rest of a message", finish).is_err() {
-            // Better no connection than one that says half of what it means.
-            self.shared.wire.hang_up();
-        }
-    }
-}
-
 impl<S, R> Clone for Conn<S, R> {
     fn clone(&self) -> Self {
         Conn {
-            shared: self.shared.clone(),
+            line: self.line.clone(),
             values: PhantomData,
         }
     }
@@ -312,14 +224,14 @@ impl<S, R> Clone for Conn<S, R> {
 
 impl<S, R> AsFd for Conn<S, R> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.shared.wire.as_fd()
+        self.line.wire.as_fd()
     }
 }
 
 impl<S, R> fmt::Debug for Conn<S, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Conn")
-            .field("fd", &self.shared.wire.as_fd())
+            .field("fd", &self.line.wire.as_fd())
             .finish_non_exhaustive()
     }
 }
@@ -327,14 +239,10 @@ impl<S, R> fmt::Debug for Conn<S, R> {
 impl<S, R> Serialize for Conn<S, R> {
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
         use serde::ser::Error;
-        let busy = || Z::Error::custom("an end of a pipe cannot be passed on while it is used");
-        let mut incoming = self.shared.incoming.try_lock().map_err(|_| busy())?;
-        let sending = self.shared.sending.try_lock().map_err(|_| busy())?;
-        if sending.is_some() || incoming.has_descriptors() {
-            return Err(busy());
-        }
-        let fd = Handed(&self.shared.wire);
-        (fd, incoming.take_ahead()).serialize(serializer)
+        let ahead = self.line.take_ahead().ok_or_else(|| {
+            Z::Error::custom("an end of a pipe cannot be passed on while it is used")
+        })?;
+        (Handed(&self.line.wire), ahead).serialize(serializer)
     }
 }
 

@@ -41,10 +41,25 @@ pub struct Child {
     pub stdout: Option<ChildStdout>,
     /// The pipe from its standard error, if that was asked for.
     pub stderr: Option<ChildStderr>,
-    handle: ChildHandle,
-    kill_on_drop: bool,
+    owner: Owner,
     /// What `communicate` has done so far: kept when it is cancelled or out of time.
     job: Job,
+}
+
+/// What is done when a [`Child`] is dropped: not by the child itself, whose pipes could then not be moved out.
+#[derive(Debug)]
+struct Owner {
+    handle: ChildHandle,
+    kill_on_drop: bool,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if self.kill_on_drop {
+            // It may have ended.
+            let _ = self.handle.kill();
+        }
+    }
 }
 
 /// A child, to be waited for and signalled from several tasks and threads at once.
@@ -69,8 +84,10 @@ impl Child {
             stdin: None,
             stdout: None,
             stderr: None,
-            handle,
-            kill_on_drop,
+            owner: Owner {
+                handle,
+                kill_on_drop,
+            },
             job: Job::default(),
         };
         child.stdin = stdin.map(TryInto::try_into).transpose()?;
@@ -81,12 +98,12 @@ impl Child {
 
     /// For waiting and signalling from elsewhere.
     pub fn handle(&self) -> ChildHandle {
-        self.handle.clone()
+        self.owner.handle.clone()
     }
 
     /// Its process number. Another process may have it when this one has been waited for.
     pub fn id(&self) -> u32 {
-        self.handle.id()
+        self.owner.handle.id()
     }
 
     /// Closes its standard input and waits for its end; returns at once, and as often as asked, when it has
@@ -114,7 +131,7 @@ impl Child {
     #[track_caller]
     pub(super) fn wait_within(&mut self, limit: Limit) -> io::Result<ExitStatus> {
         drop(self.stdin.take());
-        self.handle.inner.wait(limit)
+        self.owner.handle.inner.wait(limit)
     }
 
     /// As [`wait`](Self::wait), at most for `timeout`; `None` when it has not ended by then. Zero asks once.
@@ -125,7 +142,7 @@ impl Child {
     #[track_caller]
     pub fn wait_timeout(&mut self, timeout: Duration) -> io::Result<Option<ExitStatus>> {
         drop(self.stdin.take());
-        self.handle.wait_timeout(timeout)
+        self.owner.handle.wait_timeout(timeout)
     }
 
     /// Its status if it has ended. Never waits, and leaves its standard input open.
@@ -134,7 +151,7 @@ impl Child {
     ///
     /// As for [`wait`](Self::wait).
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        self.handle.try_wait()
+        self.owner.handle.try_wait()
     }
 
     /// Ends it at once, by SIGKILL; it is still to be waited for. Does nothing when it has ended.
@@ -143,7 +160,7 @@ impl Child {
     ///
     /// The system's, when it is none of ours to signal.
     pub fn kill(&mut self) -> io::Result<()> {
-        self.handle.kill()
+        self.owner.handle.kill()
     }
 
     /// Sends it a signal; does nothing when it has ended. It never meets another process that has got the
@@ -153,7 +170,7 @@ impl Child {
     ///
     /// As for [`kill`](Self::kill); `InvalidInput` for real-time signals.
     pub fn send_signal(&self, signal: Signal) -> io::Result<()> {
-        self.handle.send_signal(signal)
+        self.owner.handle.send_signal(signal)
     }
 
     /// Gives it `input`, closes its standard input, reads its output and error to their ends, and waits for
@@ -270,15 +287,6 @@ impl Child {
     pub fn wait_with_output(mut self) -> io::Result<Output> {
         drop(self.stdin.take());
         self.communicate("")
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        if self.kill_on_drop {
-            // It may have ended.
-            let _ = self.handle.kill();
-        }
     }
 }
 

@@ -40,7 +40,7 @@ pub use remote::{
     ProcessPanic, ProcessPool, TaskError, TaskHandle, active_children, current_name,
 };
 pub use split::{SplitError, split};
-pub use status::{ExitStatusError, check, exit_signal, send_signal};
+pub use status::{ExitStatusError, check, exit_signal, send_signal, send_signal_to_group};
 pub use std::process::{
     CommandArgs, CommandEnvs, ExitCode, ExitStatus, Output, Stdio, Termination, abort, exit, id,
 };

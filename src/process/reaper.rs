@@ -58,14 +58,14 @@ pub(super) fn adopt(orphan: Orphan) {
     reaper.bell = near;
     let thread = std::thread::Builder::new()
         .name("greenloom-reaper".into())
-        .stack_size(64 << 10);
-    match thread.spawn(move || reap(far)) {
-        // Under the lock, so before the thread can say that it ends.
-        Ok(_) => reaper.is_running = true,
+        .stack_size(256 << 10);
+    let started = thread.spawn(move || reap(far));
+    // Under the lock, so before the thread can say that it ends.
+    reaper.is_running = started.is_ok();
+    drop(reaper);
+    if let Err(error) = started {
         // What is left here is taken along when the next child is dropped.
-        Err(error) => {
-            log::warn!("cannot start the thread that waits for dropped children: {error}")
-        }
+        log::warn!("cannot start the thread that waits for dropped children: {error}");
     }
 }
 

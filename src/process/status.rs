@@ -73,3 +73,32 @@ pub fn exit_signal(status: ExitStatus) -> Option<Signal> {
 pub fn send_signal(pid: u32, signal: Signal) -> io::Result<()> {
     sys::process::send_signal(pid, signal.as_raw())
 }
+
+/// Sends a signal to each process of a group: to a program that was started with
+/// [`Command::process_group(0)`](super::Command::process_group), whose number is then the group's, and to all
+/// that it has started in turn.
+///
+/// # Errors
+///
+/// As for [`send_signal`]; the group is there as long as one of its processes is.
+///
+/// # Examples
+///
+/// ```
+/// use greenloom::process::{Command, Stdio, send_signal_to_group};
+/// use greenloom::signal::Signal;
+///
+/// # greenloom::run(|| {
+/// let mut shell = Command::new("sh")
+///     .args(["-c", "sleep 1000 & sleep 1000"])
+///     .process_group(0)
+///     .stdout(Stdio::piped())
+///     .spawn()?;
+/// send_signal_to_group(shell.id(), Signal::TERM)?;
+/// // No grandchild is left that could hold the pipe.
+/// assert!(!shell.communicate("")?.status.success());
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
+pub fn send_signal_to_group(group: u32, signal: Signal) -> io::Result<()> {
+    sys::process::send_signal_to_group(group, signal.as_raw())
+}

@@ -34,7 +34,8 @@ pub struct QueueGuard<'a, T, Q: Account> {
     done: Done<'a, Q>,
 }
 
-struct Done<'a, Q: Account>(Option<&'a Q>);
+/// Says it when it is dropped.
+pub(crate) struct Done<'a, Q: Account>(Option<&'a Q>);
 
 impl<Q: Account> Drop for Done<'_, Q> {
     fn drop(&mut self) {
@@ -50,6 +51,12 @@ impl<'a, T, Q: Account> QueueGuard<'a, T, Q> {
             item,
             done: Done(Some(queue)),
         }
+    }
+
+    /// The item, and what says that it is done.
+    pub(crate) fn split(self) -> (T, Done<'a, Q>) {
+        let QueueGuard { item, done } = self;
+        (item, done)
     }
 
     /// Takes the item out; its [`task_done`](super::Queue::task_done) is the caller's to say.

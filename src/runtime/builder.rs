@@ -9,10 +9,12 @@ use crate::driver::blocking_pool::{self, BlockingPool};
 use crate::driver::reactor::Reactor;
 use crate::scheduler::config::{Config, OnDeadlock, OnStuck};
 use crate::scheduler::deque;
+use crate::scheduler::header::TaskId;
 use crate::scheduler::hook;
 use crate::scheduler::inbox::Mailbox;
 use crate::scheduler::shared::Shared;
 use crate::scheduler::sleep::Sleepers;
+use crate::scheduler::switch_hooks::SwitchHooks;
 use crate::scheduler::worker::Berth;
 use crate::stack::StackSize;
 
@@ -44,6 +46,7 @@ pub struct Builder {
     blocking_threads: usize,
     thread_name: String,
     has_panic_note: bool,
+    switch_hooks: Option<Arc<SwitchHooks>>,
 }
 
 impl Default for Builder {
@@ -60,6 +63,7 @@ impl Default for Builder {
             blocking_threads: 512,
             thread_name: "greenloom".to_owned(),
             has_panic_note: true,
+            switch_hooks: None,
         }
     }
 }
@@ -157,6 +161,45 @@ impl Builder {
         self
     }
 
+    /// Calls `enter` whenever a worker begins or goes on to run a task, and `leave` whenever the task stops
+    /// or ends: so that what belongs to the thread, and should belong to the task, can be put away and
+    /// brought back. `examples/tracing_spans.rs` does that for the spans of `tracing`.
+    ///
+    /// Both run on the task's own stack, as its code: [`current`](crate::current) is the task, and
+    /// [`task_local!`](crate::task_local) values are its own. At its last `leave` they have been dropped,
+    /// which [`LocalKey::try_with`](crate::task::LocalKey::try_with) tells. The two always alternate; they
+    /// are also called when the runtime looks at a task that waits, for a deadlock report.
+    ///
+    /// They must be quick, and must not wait: as in [`no_park`](crate::no_park), a wait panics. A panic
+    /// of theirs goes by the panic hook and no further. A runtime without them pays nothing for them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    /// use std::sync::Arc;
+    ///
+    /// let switches = Arc::new(AtomicUsize::new(0));
+    /// let count = switches.clone();
+    /// greenloom::Runtime::builder()
+    ///     .workers(1)
+    ///     .on_switch(|_| (), move |_task| { count.fetch_add(1, Ordering::Relaxed); })
+    ///     .run(|| (0..10).for_each(|_| greenloom::yield_now()))?;
+    /// assert_eq!(switches.load(Ordering::Relaxed), 11);
+    /// # Ok::<(), greenloom::RunError>(())
+    /// ```
+    pub fn on_switch<L, E>(mut self, leave: L, enter: E) -> Self
+    where
+        L: Fn(TaskId) + Send + Sync + 'static,
+        E: Fn(TaskId) + Send + Sync + 'static,
+    {
+        self.switch_hooks = Some(Arc::new(SwitchHooks {
+            leave: Box::new(leave),
+            enter: Box::new(enter),
+        }));
+        self
+    }
+
     /// Starts the workers as background threads.
     ///
     /// # Errors
@@ -218,6 +261,7 @@ impl Builder {
             blocking_threads: self.blocking_threads.max(1),
             thread_name: self.thread_name,
             has_panic_note: self.has_panic_note,
+            switch_hooks: self.switch_hooks,
         })
     }
 
@@ -264,7 +308,7 @@ fn default_workers() -> io::Result<usize> {
             .trim()
             .parse()
             .ok()
-            .filter(|&workers| workers > 0)
+            .filter(|workers| (1..=4096).contains(workers))
             .ok_or_else(|| {
                 let text =
                     format!("GREENLOOM_WORKERS is {text:?}: it must be a number from 1 to 4096");

@@ -1,9 +1,12 @@
 //! The plain settings of a runtime.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::Clock;
 use crate::stack::StackSize;
+
+use super::switch_hooks::SwitchHooks;
 
 /// What happens when every task waits and nothing can wake any of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,4 +54,5 @@ pub(crate) struct Config {
     pub(crate) blocking_threads: usize,
     pub(crate) thread_name: String,
     pub(crate) has_panic_note: bool,
+    pub(crate) switch_hooks: Option<Arc<SwitchHooks>>,
 }

@@ -148,8 +148,12 @@ impl Suspended {
 #[inline]
 pub(super) fn run_task(local: &Local) {
     switch::set_local(ptr::from_ref(local).cast());
+    local.entered();
     // SAFETY: the loop starts only what it has claimed, and a task's coroutine calls this once.
     unsafe { local.task.run() };
+    // The destructor of an outcome that nobody wants may have made new ones.
+    local.end_slots();
+    local.left();
     // What follows drops the record itself, and with it perhaps the last reference to the task.
     switch::set_local(ptr::null());
 }

@@ -11,12 +11,15 @@ use crate::driver::timers::TimerKey;
 use crate::sys::unwind;
 
 use super::cancel::{Flag, Scopes, Target, Unwind};
+use super::header::TaskId;
 use super::processor::Processor;
 use super::report::{Order, Row};
 use super::slots::Slots;
 use super::switch::{self, BaseYielder};
+use super::switch_hooks::SwitchHooks;
 use super::task::TaskRef;
 use super::wait::{Unwinding, Wait, Wake};
+use super::{current, packet};
 
 /// A task suspends with the address of its innermost frame, so that its worker can have that memory ready
 /// when it is resumed; this bit of it says whether it parks, and is not to be put in line again.
@@ -74,15 +77,17 @@ const CANCELLATION: u32 = 16;
 const ORDERED: u32 = 32;
 /// It has described the wait that it is in.
 const DESCRIBED: u32 = 64;
+/// The runtime has `SwitchHooks`.
+const HOOKED: u32 = 128;
 
 impl Local {
     #[inline]
-    pub(crate) fn new(task: TaskRef, yielder: BaseYielder) -> Self {
+    pub(crate) fn new(task: TaskRef, yielder: BaseYielder, is_hooked: bool) -> Self {
         Local {
             key: task.key(),
             task,
             yielder,
-            alerts: Cell::new(0),
+            alerts: Cell::new(if is_hooked { HOOKED } else { 0 }),
             io_budget: Cell::new(IO_BUDGET),
             order: Cell::new(None),
             report: Cell::new(None),
@@ -247,8 +252,52 @@ impl Local {
         if std::thread::panicking() {
             return self.suspend_amid_panic(processor, word);
         }
-        self.forget_unwinding();
+        if self.has(UNWINDING | HOOKED) {
+            return self.suspend_alert(word);
+        }
         self.switch_out(word);
+    }
+
+    #[cold]
+    fn suspend_alert(&self, word: usize) {
+        self.forget_unwinding();
+        self.left();
+        self.switch_out(word);
+        self.entered();
+    }
+
+    /// The task has begun or gone on.
+    #[inline]
+    pub(super) fn entered(&self) {
+        if self.has(HOOKED) {
+            self.call_hook(|hooks| &hooks.enter);
+        }
+    }
+
+    /// The task is about to stop, or has ended.
+    #[inline]
+    pub(super) fn left(&self) {
+        if self.has(HOOKED) {
+            self.call_hook(|hooks| &hooks.leave);
+        }
+    }
+
+    /// Its panic has been printed, and has nowhere to go: the task, perhaps one that unwinds, is innocent.
+    #[cold]
+    fn call_hook(&self, which: impl Fn(&SwitchHooks) -> &Box<dyn Fn(TaskId) + Send + Sync>) {
+        let note = self.alerts.get() & (UNWINDING | CANCELLATION);
+        self.enter_no_park();
+        // Lest a `checkpoint` in there spends the task's cancellation.
+        self.push_shield();
+        current::with_processor(|processor| {
+            let hooks = processor.and_then(|here| here.shared.config.switch_hooks.as_ref());
+            if let Some(hooks) = hooks {
+                let _has_panicked = packet::caught(|| which(hooks)(self.task.id));
+            }
+        });
+        self.pop_scope();
+        self.leave_no_park();
+        self.put_unwinding_note(note);
     }
 
     /// Off this task's stack, and back when the worker resumes it. What the thread knows of the running
@@ -270,6 +319,7 @@ impl Local {
     /// `thread::panicking()` is true for every task of the thread while one of them waits in a destructor.
     #[cold]
     fn suspend_amid_panic(&self, processor: &Processor, word: usize) {
+        self.left();
         let is_unwinding = self.is_unwinding(processor);
         if is_unwinding && self.is_in_doubt(processor) {
             // What is due to it is not delivered. It shall look again when there is no doubt any more.
@@ -280,6 +330,7 @@ impl Local {
         processor.mid_unwind.set(processor.mid_unwind.get() + count);
         self.switch_out(word);
         processor.mid_unwind.set(processor.mid_unwind.get() - count);
+        self.entered();
     }
 
     /// Throws the outermost cancellation that is due.

@@ -22,6 +22,7 @@ pub(crate) mod slots;
 pub(crate) mod standstill;
 pub(crate) mod stuck;
 mod switch;
+pub(crate) mod switch_hooks;
 pub(crate) mod task;
 pub(crate) mod thread;
 pub(crate) mod wait;

@@ -200,8 +200,6 @@ unsafe impl<F: FnOnce() -> T, T, E: Farewell> Body for Packet<F, T, E> {
         current::with_processor(|processor| processor.map(|processor| processor.shared.dismiss()));
         // SAFETY: this is the claimer, and `run` is called once.
         unsafe { self.seat.conclude(task, outcome) };
-        // The destructor of an outcome that nobody wants may have made new ones.
-        end_slots();
         self.farewell.say();
     }
 
@@ -309,6 +307,18 @@ impl<T> Joiner<T> {
         }
         // SAFETY: complete, and DETACHED was never set (only our drop does that): it is the handle's.
         unsafe { (*self.seat().outcome.get()).take() }
+    }
+
+    /// Whether it has ended in another way than by a value or by being cancelled.
+    pub(crate) fn has_failed(&mut self) -> bool {
+        // SAFETY: complete, and DETACHED was never set: the outcome is the handle's, borrowed for the look.
+        let outcome = self
+            .is_complete()
+            .then(|| unsafe { &*self.seat().outcome.get() });
+        matches!(
+            outcome,
+            Some(Some(Err(Fault::Panicked(_) | Fault::NoStack(_))))
+        )
     }
 
     /// Waits until the task has ended; false when the deadline passed before.

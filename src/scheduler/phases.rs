@@ -125,3 +125,25 @@ impl Phases {
         self.get(key) == Phase::Parked
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_is_kept_for_the_next_park_and_a_late_one_is_nobody_s() {
+        let phases = Phases::new();
+        assert_eq!(phases.wake(3), AfterWake::Nothing);
+        phases.begin(3);
+        assert_eq!(phases.wake(3), AfterWake::Nothing);
+        assert!(!phases.try_park(3) && phases.try_park(3) && phases.is_parked(3));
+        assert_eq!(phases.wake(3), AfterWake::Enqueue);
+        assert_eq!(phases.wake(3), AfterWake::Nothing);
+        phases.enter_if_ready(3);
+        // The second wake was for the same wait.
+        assert!(phases.try_park(3));
+        phases.end(3);
+        assert_eq!(phases.wake(3), AfterWake::Nothing);
+        assert_eq!(phases.wake(Phases::NO_KEY), AfterWake::Nothing);
+    }
+}

@@ -1,7 +1,7 @@
 //! The values that one task, or one plain thread, has for task-local keys.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use super::{current, packet};
 pub(crate) type Bequeath = fn(&dyn Any) -> Box<dyn Any + Send>;
 
 /// One word, and nothing else for who has no values.
-pub(crate) struct Slots(Cell<Option<Box<List>>>);
+pub(crate) struct Slots(OnceCell<Box<RefCell<List>>>);
 
 #[derive(Default)]
 struct List {
@@ -37,23 +37,17 @@ pub(crate) enum Found {
 
 impl Slots {
     pub(crate) const fn new() -> Self {
-        Slots(Cell::new(None))
+        Slots(OnceCell::new())
     }
 
     #[inline]
     pub(super) fn is_unused(&self) -> bool {
-        let list = self.0.take();
-        let is_unused = list.is_none();
-        self.0.set(list);
-        is_unused
+        self.0.get().is_none()
     }
 
     /// No user code runs in `f`: what is dropped is given out.
     fn edit<R>(&self, f: impl FnOnce(&mut List) -> R) -> R {
-        let mut list = self.0.take().unwrap_or_default();
-        let result = f(&mut list);
-        self.0.set(Some(list));
-        result
+        f(&mut self.0.get_or_init(Box::default).borrow_mut())
     }
 
     pub(crate) fn find(&self, key: usize) -> Found {
@@ -128,13 +122,24 @@ impl Slots {
 /// A plain thread's slots. They have no destructor, and so are there to the thread's last moment; the
 /// other local ends them.
 struct Thread {
-    slots: ManuallyDrop<Slots>,
+    /// Made at first use.
+    slots: ManuallyDrop<RefCell<Option<Rc<Slots>>>>,
     is_over: Cell<bool>,
+}
+
+impl Thread {
+    fn slots(&self) -> Option<Rc<Slots>> {
+        if self.is_over.get() {
+            return None;
+        }
+        let mut slots = self.slots.borrow_mut();
+        Some(slots.get_or_insert_with(|| Rc::new(Slots::new())).clone())
+    }
 }
 
 thread_local! {
     static THREAD: Thread = const {
-        Thread { slots: ManuallyDrop::new(Slots::new()), is_over: Cell::new(false) }
+        Thread { slots: ManuallyDrop::new(RefCell::new(None)), is_over: Cell::new(false) }
     };
     static END: EndThread = const { EndThread };
 }
@@ -144,9 +149,12 @@ struct EndThread;
 impl Drop for EndThread {
     fn drop(&mut self) {
         THREAD.with(|thread| {
-            thread.slots.end();
+            let slots = thread.slots();
+            if let Some(slots) = slots {
+                slots.end();
+            }
             thread.is_over.set(true);
-            drop(thread.slots.0.take());
+            drop(thread.slots.take());
         });
     }
 }
@@ -156,14 +164,11 @@ impl Drop for EndThread {
 pub(crate) fn with<R>(f: impl FnOnce(&Slots) -> R) -> Option<R> {
     current::with_local(|local| match local {
         Some(local) => Some(f(&local.slots)),
-        None => THREAD.with(|thread| {
-            if thread.is_over.get() {
-                return None;
-            }
+        None => {
             // Registers its destructor at first use.
             let _ = END.try_with(|_| ());
-            Some(f(&thread.slots))
-        }),
+            THREAD.with(Thread::slots).map(|slots| f(&slots))
+        }
     })
 }
 
@@ -179,7 +184,7 @@ impl Heritage {
     pub(crate) fn gather() -> Heritage {
         let is_empty = current::with_local(|local| match local {
             Some(local) => local.slots.is_unused(),
-            None => THREAD.with(|thread| thread.slots.is_unused()),
+            None => THREAD.with(|thread| thread.slots.borrow().is_none()),
         });
         match is_empty {
             true => Heritage(None),

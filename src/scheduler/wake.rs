@@ -83,6 +83,12 @@ impl Sleeper {
         Sleeper(Whom::Thread(waker))
     }
 
+    /// A waiter of another kind. Whoever drops it may be inside a latch: the waker must be one of ours, that
+    /// drops nobody else's.
+    pub(crate) fn relay(waker: Waker) -> Self {
+        Sleeper(Whom::Thread(waker))
+    }
+
     /// Makes its wait return.
     #[inline]
     pub(crate) fn wake(self) {

@@ -313,8 +313,9 @@ impl Worker<'_> {
         task.set_key(key);
         self.processor.phases.begin(key);
         let header = task.hot();
+        let is_hooked = self.processor.shared.config.switch_hooks.is_some();
         let coroutine = RawCoroutine::new(stack, move |yielder| {
-            let local = Local::new(task, BaseYielder::new(yielder));
+            let local = Local::new(task, BaseYielder::new(yielder), is_hooked);
             current::run_task(&local);
             local.task.set_key(Phases::NO_KEY);
         });

@@ -225,7 +225,7 @@ impl Condvar {
         let wanted = Wanted(released.kind());
         let wait = Wait::new("sync.condvar").on(&wanted).until(deadline);
         let notice = wait_list::wait(Waiting(self), ticket, &wait);
-        let in_hand = (notice == Some(Notice::One)).then_some(InHand(self));
+        let in_hand = (notice == Some(Notice::One)).then(|| InHand(self));
         let guard = released.relock();
         std::mem::forget(in_hand);
         (guard, notice.is_some())

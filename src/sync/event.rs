@@ -7,7 +7,7 @@ use crate::base::clock::Deadline;
 use crate::base::primitive::{AtomicBool, Ordering};
 use crate::scheduler::park::{self, Describe, Wait};
 use crate::task::claim::Stake;
-use crate::task::select::{Arm, Operation, Sealed, Stood, Waitable};
+use crate::task::select::{Operation, Sealed, Stand, Stood, Waitable};
 
 use super::latch::Latch;
 use super::wait_list::{self, Queue, Ticket, WaitList, Wakers};
@@ -177,7 +177,6 @@ impl EventArm<'_> {
 }
 
 impl Sealed for Event {}
-impl Sealed for EventArm<'_> {}
 
 impl Waitable for Event {
     type Passed = ();
@@ -200,7 +199,7 @@ impl Operation for EventArm<'_> {
     }
 }
 
-impl Arm for EventArm<'_> {
+impl Stand for EventArm<'_> {
     fn place(&self) -> usize {
         std::ptr::from_ref(self.event).addr()
     }

@@ -8,6 +8,16 @@
 //! The names are std's where std has the thing. std's own locks work inside tasks as well, but one that is
 //! held over a wait blocks the whole worker when a neighbour wants it: use these.
 //!
+//! | for | there is |
+//! |---|---|
+//! | a value that one at a time may touch, or read | [`Mutex`], [`RwLock`], [`RLock`] |
+//! | waiting until something is so | [`Condvar`], [`Event`], [`Notify`] |
+//! | counting | [`Semaphore`], [`BoundedSemaphore`], [`WaitGroup`], [`Barrier`] |
+//! | doing or making something once | [`Once`], [`OnceLock`], [`LazyLock`] |
+//!
+//! When all tasks wait, the deadlock report names the holder of each lock that is waited for, and the line at
+//! which it was taken.
+//!
 //! Private machinery: `latch` (the lock under the locks) and `wait_list` (the line), on which every
 //! file here and the channels stand.
 
@@ -22,7 +32,7 @@ mod mutex;
 mod notify;
 mod once;
 mod once_lock;
-mod owner;
+pub(crate) mod owner;
 mod poison;
 mod raw_mutex;
 mod raw_rwlock;

@@ -8,16 +8,16 @@ use crate::scheduler::park;
 /// The running task, or the running thread where no task runs; a generator or greenlet inside a task is that
 /// task. Never two at once have the same, and none is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Owner(u64);
+pub(crate) struct Owner(u64);
 
 /// Set in the numbers of threads; tasks do not get that far.
 const THREAD: u64 = 1 << 63;
 
 impl Owner {
-    pub(super) const NOBODY: Owner = Owner(0);
+    pub(crate) const NOBODY: Owner = Owner(0);
 
     #[inline]
-    pub(super) fn current() -> Self {
+    pub(crate) fn current() -> Self {
         match park::current_id() {
             0 => Owner(THREAD | thread_number()),
             id => Owner(id),
@@ -25,7 +25,7 @@ impl Owner {
     }
 
     #[inline]
-    pub(super) const fn number(self) -> u64 {
+    pub(crate) const fn number(self) -> u64 {
         self.0
     }
 }

@@ -123,10 +123,16 @@ impl RawMutex {
             state.is_locked = false;
             return;
         }
-        let waker = state.pass_on();
-        drop(state);
-        wake(waker);
+        unlock_contended(state);
     }
+}
+
+/// Not inlined, so that the drop of a guard, without it, is.
+#[inline(never)]
+fn unlock_contended(mut state: Latched<'_, State>) {
+    let waker = state.pass_on();
+    drop(state);
+    wake(waker);
 }
 
 #[inline]

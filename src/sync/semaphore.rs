@@ -383,6 +383,13 @@ pub struct BoundedSemaphore {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverRelease(());
 
+impl OverRelease {
+    #[cfg(feature = "process")]
+    pub(crate) fn new() -> Self {
+        OverRelease(())
+    }
+}
+
 impl fmt::Display for OverRelease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("more permits released than were acquired")

@@ -150,23 +150,28 @@ impl<P> WaitList<P> {
     /// Takes a seat at the end of the line for the running task or thread.
     #[inline]
     pub(crate) fn join(&mut self, payload: P) -> Ticket {
-        self.sit(payload, None)
+        self.sit(park::sleeper(), payload, None)
+    }
+
+    /// As [`join`](Self::join), for a waiter that is no task and no thread.
+    pub(crate) fn join_with(&mut self, sleeper: Sleeper, payload: P) -> Ticket {
+        self.sit(sleeper, payload, None)
     }
 
     /// As [`join`](Self::join), for an arm of a select.
     pub(crate) fn join_as(&mut self, stake: Stake, payload: P) -> Ticket {
-        self.sit(payload, Some(stake))
+        self.sit(park::sleeper(), payload, Some(stake))
     }
 
     #[inline]
-    fn sit(&mut self, payload: P, stake: Option<Stake>) -> Ticket {
+    fn sit(&mut self, sleeper: Sleeper, payload: P, stake: Option<Stake>) -> Ticket {
         let number = match self.one.place {
             Place::Free => 0,
             _ => self.find_free(),
         };
         let before = self.last;
         let seat = self.seat(number);
-        seat.sleeper = park::sleeper();
+        seat.sleeper = sleeper;
         seat.payload = Some(payload);
         seat.stake = stake;
         seat.before = before;

@@ -58,3 +58,29 @@ fn it_agrees_with_a_naive_line_under_random_use() {
         assert_eq!(list.is_empty(), line.is_empty());
     }
 }
+
+#[test]
+fn a_select_that_was_won_elsewhere_is_passed_over_and_its_own_seat_is_skipped() {
+    let claim = || -> &'static Claim { Box::leak(Box::new(Claim::new())) };
+    let (won, open) = (claim(), claim());
+    won.begin();
+    open.begin();
+    let mut list = WaitList::new();
+    let first = list.join_as(Stake::new(won, 0), 1);
+    let second = list.join_as(Stake::new(open, 5), 2);
+    let third = list.join(3);
+    assert_eq!(won.win(7), Win::Won);
+    // The second's own select calls the third.
+    let _nobody_sleeps = list
+        .call_other(Some(open), |payload| *payload = 30)
+        .unwrap();
+    assert!(list.is_called(&third) && !list.is_called(&first) && list.is_first(&second));
+    let _nobody_sleeps = list.call_first_with(|payload| *payload = 20).unwrap();
+    assert_eq!((open.winner(), won.winner()), (Some(5), Some(7)));
+    assert!(list.is_empty() && list.call_first().is_none());
+    for (ticket, payload, is_called) in [(first, 1, false), (third, 30, true), (second, 20, true)] {
+        let left = list.leave(&ticket);
+        assert_eq!((left.payload, left.is_called), (payload, is_called));
+        assert!(!left.was_first);
+    }
+}

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// A descriptor that becomes readable when the process, which must be a child that nobody has waited for,
 /// has ended. `None` where the system has none to give.
@@ -30,6 +30,17 @@ pub(crate) fn send_signal(pid: u32, signal: i32) -> io::Result<()> {
     let text = "no process has such a number";
     let pid = to_pid(pid).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, text))?;
     Ok(kill_process(pid, signal)?)
+}
+
+/// Sends a signal to each process of a group.
+///
+/// # Errors
+/// As [`send_signal`].
+pub(crate) fn send_signal_to_group(group: u32, signal: i32) -> io::Result<()> {
+    let signal = named(signal)?;
+    let text = "no process group has such a number";
+    let group = to_pid(group).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, text))?;
+    Ok(kill_process_group(group, signal)?)
 }
 
 /// Sends a signal to the process of [`open_pidfd`], and never to another that has got its number since.

@@ -46,6 +46,20 @@ pub fn shield<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
+/// Whether the running task unwinds: what [`restore`] is told after a catch.
+pub(super) fn note() -> bool {
+    current::with_task(|task| task.is_some_and(|(processor, local)| local.is_unwinding(processor)))
+}
+
+/// An unwinding that began after [`note`] was caught.
+pub(super) fn restore(was_unwinding: bool) {
+    current::with_local(|local| {
+        if let Some(local) = local {
+            local.caught(was_unwinding);
+        }
+    });
+}
+
 /// Runs `f` on the promise that it does not wait: any wait inside panics.
 ///
 /// For foreign code whose scopes must nest on the thread: `scoped_tls`, autorelease pools, interpreter

@@ -57,7 +57,7 @@ pub(crate) enum Win {
 
 /// What a seat of a select has to do with the select: who wins the claim for this arm may call the seat.
 #[derive(Clone, Copy, Debug)]
-pub struct Stake {
+pub(crate) struct Stake {
     claim: &'static Claim,
     arm: u32,
 }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -10,10 +11,12 @@ use std::{error, fmt, io};
 
 use crate::base::clock::Deadline;
 use crate::scheduler::header::TaskId;
-use crate::scheduler::packet::{Fault, Joiner, panic_text};
-use crate::scheduler::park;
+use crate::scheduler::packet::{Fault, Joiner, Who, panic_text};
+use crate::scheduler::park::{self, Describe};
 
+use super::cancel::{note, restore, shield};
 use super::this::Task;
+use super::wait::{Joinable, sealed::Sealed};
 
 /// What a task panicked with.
 ///
@@ -23,7 +26,7 @@ pub struct Panic {
 }
 
 impl Panic {
-    pub(super) fn new(payload: Box<dyn Any + Send>) -> Self {
+    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
         Panic {
             payload: Mutex::new(payload),
         }
@@ -253,6 +256,44 @@ impl<T> JoinHandle<T> {
         }
     }
 
+    /// Asks the task to end, and waits until it has, destructors and all.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError::Cancelled`], most of the time; a task that came to its value first gives it.
+    ///
+    /// # Cancellation
+    ///
+    /// Unwinds; the task unwinds by itself.
+    ///
+    /// # Parks
+    ///
+    /// Until the task has ended (`task.join`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # greenloom::run(|| {
+    /// let task = greenloom::spawn(|| greenloom::sleep(std::time::Duration::MAX));
+    /// assert!(task.cancel_and_join().unwrap_err().is_cancelled());
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn cancel_and_join(self) -> Result<T, JoinError> {
+        self.cancel();
+        self.join()
+    }
+
+    /// What the task came to by the deadline, or, cancelled for being late, after it.
+    #[track_caller]
+    pub(crate) fn end_by(mut self, deadline: Deadline) -> (bool, Result<T, JoinError>) {
+        if self.joiner.is_own() {
+            return (false, Err(JoinError::Itself));
+        }
+        let is_late = end_by(&mut self.joiner, deadline);
+        (is_late, self.take())
+    }
+
     /// Waits for the end, and leaves the outcome where it is. Not to be called by the task itself.
     #[track_caller]
     pub(crate) fn wait_for_end(&mut self) {
@@ -300,6 +341,54 @@ impl<T> JoinHandle<T> {
     /// The task itself, to unpark or to compare.
     pub fn task(&self) -> Task {
         Task::new(self.joiner.task.clone())
+    }
+}
+
+/// Waits for the task's end, which is asked for when the deadline has passed or the wait unwinds: nothing
+/// leaves before it has come. True when it was late.
+#[track_caller]
+pub(super) fn end_by<T>(joiner: &mut Joiner<T>, deadline: Deadline) -> bool {
+    let was_unwinding = note();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let is_late = !joiner.wait(deadline);
+        if is_late {
+            joiner.cancel();
+            joiner.wait(Deadline::NEVER);
+        }
+        is_late
+    }));
+    result.unwrap_or_else(|payload| {
+        restore(was_unwinding);
+        joiner.cancel();
+        shield(|| joiner.wait(Deadline::NEVER));
+        park::rethrow(payload)
+    })
+}
+
+impl<T> Sealed for JoinHandle<T> {
+    fn announce(&mut self, waker: Waker) -> bool {
+        self.joiner.is_own() || self.joiner.announce(waker)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.joiner.is_own() || self.joiner.is_complete()
+    }
+
+    fn has_failed(&mut self) -> bool {
+        self.joiner.has_failed()
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Who(&self.joiner.task).describe(f)
+    }
+}
+
+impl<T> Joinable for JoinHandle<T> {
+    type Value = T;
+
+    #[track_caller]
+    fn join(self) -> Result<T, JoinError> {
+        JoinHandle::join(self)
     }
 }
 

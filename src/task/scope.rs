@@ -7,7 +7,6 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::Duration;
 
 use slab::Slab;
 
@@ -17,16 +16,19 @@ use crate::coroutine::ambient;
 use crate::runtime::{global, launch_unchecked};
 use crate::scheduler::cancel::{Flag, Target, Unwind};
 use crate::scheduler::current;
-use crate::scheduler::header::{Spec, TaskId};
+use crate::scheduler::header::Spec;
 use crate::scheduler::local::Local;
-use crate::scheduler::packet::{self, Farewell, Fault, Joiner, Who};
+use crate::scheduler::packet::{self, Farewell, Who};
 use crate::scheduler::park::{self, Describe, Wait};
 use crate::scheduler::shared::Shared;
 use crate::scheduler::task::TaskRef;
 
-use super::join::JoinError;
+mod handle;
+
+pub use handle::ScopedJoinHandle;
+
+use super::cancel::{note, restore};
 use super::locals::heir;
-use super::this::Task;
 
 /// A [`Scope`] with this crate's handles.
 #[derive(Debug)]
@@ -331,18 +333,6 @@ impl Told {
     }
 }
 
-fn note() -> bool {
-    current::with_task(|task| task.is_some_and(|(processor, local)| local.is_unwinding(processor)))
-}
-
-fn restore(was_unwinding: bool) {
-    current::with_local(|local| {
-        if let Some(local) = local {
-            local.caught(was_unwinding);
-        }
-    });
-}
-
 impl<'scope, Face> Scope<'scope, '_, Face> {
     /// A scope without tasks.
     ///
@@ -599,82 +589,4 @@ fn due_outside() -> Option<Target> {
         local.push_shield();
         due
     })
-}
-
-/// The right to wait for a scoped task and to take its value; dropping it leaves the joining to the scope.
-pub struct ScopedJoinHandle<'scope, T> {
-    joiner: Joiner<T>,
-    state: Arc<State>,
-    scope: PhantomData<&'scope mut &'scope ()>,
-}
-
-impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ScopedJoinHandle")
-            .field(&self.joiner)
-            .finish()
-    }
-}
-
-impl<T> ScopedJoinHandle<'_, T> {
-    /// As [`JoinHandle::join`](super::JoinHandle::join).
-    ///
-    /// # Errors
-    ///
-    /// [`JoinError`].
-    #[track_caller]
-    pub fn join(mut self) -> Result<T, JoinError> {
-        if self.joiner.is_own() {
-            return Err(JoinError::Itself);
-        }
-        self.joiner.wait(Deadline::NEVER);
-        self.take()
-    }
-
-    fn take(&mut self) -> Result<T, JoinError> {
-        let outcome = self
-            .joiner
-            .take()
-            .expect("a task whose end was waited for has an outcome");
-        if let Err(Fault::Panicked(_)) = outcome {
-            self.state.lock().unjoined_panics -= 1;
-        }
-        outcome.map_err(JoinError::from)
-    }
-
-    /// As [`JoinHandle::join_timeout`](super::JoinHandle::join_timeout).
-    ///
-    /// # Errors
-    ///
-    /// The outer error gives the handle back.
-    #[track_caller]
-    pub fn join_timeout(mut self, timeout: Duration) -> Result<Result<T, JoinError>, Self> {
-        if self.joiner.is_own() {
-            return Ok(Err(JoinError::Itself));
-        }
-        if !self.joiner.wait(park::deadline(timeout)) {
-            return Err(self);
-        }
-        Ok(self.take())
-    }
-
-    /// Whether the task has ended.
-    pub fn is_finished(&self) -> bool {
-        self.joiner.is_complete()
-    }
-
-    /// Asks the task to end.
-    pub fn cancel(&self) {
-        self.joiner.cancel();
-    }
-
-    /// The task's number.
-    pub fn id(&self) -> TaskId {
-        self.joiner.task.id
-    }
-
-    /// The task itself.
-    pub fn task(&self) -> Task {
-        Task::new(self.joiner.task.clone())
-    }
 }

@@ -30,14 +30,32 @@ impl Task {
         self.task.spec.name.as_ref().map(|name| name.as_str())
     }
 
+    /// Asks the task to end, as [`JoinHandle::cancel`](super::JoinHandle::cancel) does, by whoever knows it; also of
+    /// itself, from its next wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # greenloom::run(|| {
+    /// let task = greenloom::spawn(|| {
+    ///     greenloom::current().cancel();
+    ///     greenloom::yield_now();
+    /// });
+    /// assert!(task.join().unwrap_err().is_cancelled());
+    /// # });
+    /// ```
+    pub fn cancel(&self) {
+        packet::cancel(&self.task);
+    }
+
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.task.fate().is_complete()
+    }
+
     /// Lets the task's present or next [`park`] return; tokens do not add up.
     pub fn unpark(&self) {
         packet::unpark(&self.task);
-    }
-
-    /// As [`JoinHandle::cancel`](super::JoinHandle::cancel).
-    pub(crate) fn cancel(&self) {
-        packet::cancel(&self.task);
     }
 }
 

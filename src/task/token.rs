@@ -196,7 +196,7 @@ impl Drop for Inner {
 /// waits, [`wait`](Self::wait) waits for the cancellation, [`is_cancelled`](Self::is_cancelled) asks.
 ///
 /// As Go's `Context` with its cause, without values; for deadlines there are
-/// [`timeout`](crate::timeout) and [`cancel_scope`].
+/// [`timeout`](crate::timeout) and [`cancel_scope`]. In a [`select!`](macro@crate::select) it stands as `wait(token)`.
 ///
 /// # Examples
 ///
@@ -350,7 +350,7 @@ impl CancelToken {
     }
 
     /// Has the waker used at the cancellation, unless the result is dropped before; `None` if there was one.
-    fn watch(&self, waker: Waker) -> Option<Watch<'_>> {
+    pub(super) fn watch(&self, waker: Waker) -> Option<Watch<'_>> {
         let mut book = self.inner.book();
         if self.is_cancelled() {
             drop(book);
@@ -395,7 +395,8 @@ impl Describe for CancelToken {
 }
 
 /// A waker in a token's line.
-struct Watch<'a> {
+#[derive(Debug)]
+pub(super) struct Watch<'a> {
     inner: &'a Inner,
     place: Place,
 }

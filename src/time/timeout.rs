@@ -5,7 +5,7 @@ use std::{error, fmt, io};
 
 use crate::base::clock::Deadline;
 use crate::scheduler::park;
-use crate::task::{Expired, until};
+use crate::task::{Expired, shield, until};
 
 /// The time was over before the work was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,4 +81,47 @@ pub fn deadline<T>(at: Instant, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
         return Err(Elapsed(()));
     }
     Ok(until(at, f)?)
+}
+
+/// Runs `f` where nothing from outside reaches it, as [`shield`] does, but no longer than `limit`: the budget of
+/// a clean-up.
+///
+/// A cancelled task's destructors may wait as long as they like, and whoever joins the task waits for them. A
+/// destructor that talks to somebody else says by this how long it is ready to: `f` is unwound from its
+/// first wait at or after the limit, all within the destructor.
+///
+/// As Trio's `move_on_after(limit, shield=True)`.
+///
+/// # Errors
+///
+/// [`Elapsed`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use greenloom::time::shield_for;
+///
+/// /// Says goodbye, if that is to be had within a second.
+/// struct Polite;
+/// impl Drop for Polite {
+///     fn drop(&mut self) {
+///         let said = shield_for(Duration::from_secs(1), || greenloom::sleep(Duration::MAX));
+///         assert!(said.is_err());
+///     }
+/// }
+/// greenloom::Runtime::builder().virtual_clock().run(|| {
+///     let task = greenloom::spawn(|| {
+///         let _goodbye = Polite;
+///         greenloom::park();
+///     });
+///     greenloom::yield_now();
+///     let begun = greenloom::time::now();
+///     assert!(task.cancel_and_join().unwrap_err().is_cancelled());
+///     assert_eq!(greenloom::time::now() - begun, Duration::from_secs(1));
+/// }).unwrap();
+/// ```
+#[track_caller]
+pub fn shield_for<T>(limit: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
+    shield(|| timeout(limit, f))
 }

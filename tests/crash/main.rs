@@ -3,6 +3,10 @@
 mod child;
 mod coroutine;
 #[cfg(feature = "runtime")]
+mod fs;
+#[cfg(feature = "runtime")]
+mod logging;
+#[cfg(feature = "runtime")]
 mod net;
 mod overflow;
 #[cfg(feature = "runtime")]

@@ -2,6 +2,7 @@
 
 mod broadcast;
 mod executor;
+mod future;
 mod model;
 mod oneshot;
 mod ticker;

@@ -303,6 +303,14 @@ fn a_pipe_goes_to_std_and_back() {
     watched(|| {
         run(|| {
             let mut child = sh("echo there").stdout(Stdio::piped()).spawn().unwrap();
+            // Moved out of its child, as std's allows it, too.
+            let stdout = sh("exit 0")
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap()
+                .stdout
+                .unwrap();
+            drop(Stdio::from(stdout));
             let plain = std::process::ChildStdout::from(child.stdout.take().unwrap());
             let mut green = ChildStdout::try_from(plain).unwrap();
             let mut out = String::new();
@@ -311,4 +319,16 @@ fn a_pipe_goes_to_std_and_back() {
             child.wait().unwrap();
         });
     });
+}
+
+#[test]
+fn all_of_it_may_be_sent_and_shared() {
+    fn check<T: Send + Sync + std::fmt::Debug>() {}
+    check::<Command>();
+    check::<greenloom::process::Child>();
+    check::<greenloom::process::ChildHandle>();
+    check::<greenloom::process::ChildStdin>();
+    check::<ChildStdout>();
+    check::<greenloom::process::Pipeline>();
+    check::<greenloom::signal::Signals>();
 }

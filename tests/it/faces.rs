@@ -51,6 +51,7 @@ programs! {
     sieve: "2 3 5 7 11 13 17 19 23 29 31 37 41 43 47";
     relay: "runner-0 runner-1 runner-2 runner-3 x 10";
     poisoned: "panicked with `out of ink`, poisoned, recovered 7";
+    phases: "3 phases of 4 in step, one leader each";
     cache: "64 reads of 8 words, computed 8 times";
 }
 

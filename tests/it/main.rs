@@ -6,19 +6,26 @@ mod channel;
 mod command;
 mod deadlock;
 mod faces;
+mod fs;
+mod future;
 mod group;
+mod hooks;
 #[cfg(feature = "process")]
 mod ipc;
+#[cfg(feature = "process")]
+mod ipc_shared;
 mod join;
 mod locals;
 mod mix;
 mod net;
 mod pool;
 mod ported;
+#[cfg(feature = "process")]
 mod process;
 #[cfg(feature = "process")]
 mod process_pool;
 mod queue;
+mod race;
 mod runtime;
 mod scope;
 mod select;
@@ -26,7 +33,9 @@ mod signal;
 mod spawn;
 mod stress;
 mod sync;
+mod thread_pool;
 mod time;
 mod token;
 mod util;
+mod wait;
 mod watch;

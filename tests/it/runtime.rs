@@ -331,3 +331,20 @@ fn an_idle_runtime_of_several_workers_is_not_reported() {
     hog(Duration::from_millis(20));
     assert_eq!(runtime.block_on(|| 1), 1);
 }
+
+/// The order to stop came while the worker looked outside before it moved its clock, and was read there: the
+/// worker then slept for ever.
+#[test]
+fn a_runtime_with_a_virtual_clock_is_stopped_whenever_the_order_comes() {
+    crate::watch::watched(|| {
+        for round in 0..500 {
+            let runtime = Runtime::builder().virtual_clock().build().unwrap();
+            runtime.block_on(move || {
+                if round % 2 == 0 {
+                    greenloom::sleep(Duration::from_secs(1));
+                }
+            });
+            drop(runtime);
+        }
+    });
+}

@@ -611,3 +611,79 @@ fn tokens_hold_under_stress_from_workers_and_threads() {
         }
     });
 }
+
+#[test]
+fn a_token_is_an_arm_of_select() {
+    virtual_time(|| {
+        let token = CancelToken::new();
+        let (sender, receiver) = unbounded::<u8>();
+        let theirs = token.child();
+        let begun = now();
+        drop(spawn(move || {
+            sleep(SECOND);
+            sender.send(1).unwrap();
+            sleep(SECOND);
+            token.cancel();
+            // It lives on: only the token ends the loop.
+            sleep(HOUR);
+            drop(sender);
+        }));
+        let mut seen = 0;
+        loop {
+            greenloom::select! {
+                recv(receiver) -> value => seen += value.unwrap(),
+                wait(theirs) => break,
+            }
+        }
+        assert_eq!((seen, now() - begun), (1, 2 * SECOND));
+        // One that is cancelled already is ready.
+        let is_cancelled = greenloom::select! {
+            wait(theirs) => true,
+            default => false,
+        };
+        assert!(is_cancelled);
+        let other = CancelToken::new();
+        let is_late = greenloom::select! {
+            wait(other) => false,
+            timeout(SECOND) => true,
+        };
+        assert!(is_late);
+    });
+}
+
+#[test]
+fn a_select_over_a_token_is_cancelled_and_hit_under_stress() {
+    watched(|| {
+        let runtime = Runtime::builder().workers(2).build().unwrap();
+        runtime.block_on(|| {
+            for round in 0..300 {
+                let token = CancelToken::new();
+                let (sender, receiver) = unbounded::<u8>();
+                let tasks: Vec<_> = (0..4)
+                    .map(|_| {
+                        let (token, receiver) = (token.child(), receiver.clone());
+                        spawn(move || {
+                            greenloom::select! {
+                                recv(receiver) -> value => value.is_ok(),
+                                wait(token) => false,
+                            }
+                        })
+                    })
+                    .collect();
+                let canceller = spawn(move || token.cancel());
+                if round % 2 == 0 {
+                    tasks[0].cancel();
+                }
+                // A value is taken once or is still there.
+                sender.send(1).unwrap();
+                let taken = tasks
+                    .into_iter()
+                    .filter_map(|task| task.join().ok())
+                    .filter(|got| *got)
+                    .count();
+                assert_eq!(taken + receiver.len(), 1);
+                canceller.join().unwrap();
+            }
+        });
+    });
+}

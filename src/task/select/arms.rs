@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::scheduler::park;
 
-use super::engine::{self, Arm, Arms, Operation};
+use super::engine::{self, Arm, Arms, Operation, Stand};
 
 /// One arm and the rest of them. `None` is an arm that is switched off.
 #[doc(hidden)]
@@ -52,11 +52,11 @@ impl Arms for End {
         0
     }
 
-    fn arm(&mut self, _: usize) -> Option<&mut dyn Arm> {
+    fn arm(&mut self, _: usize) -> Option<&mut dyn Stand> {
         None
     }
 
-    fn look(&self, _: usize) -> Option<&dyn Arm> {
+    fn look(&self, _: usize) -> Option<&dyn Stand> {
         None
     }
 }
@@ -68,17 +68,17 @@ impl<A: Arm, R: Arms> Arms for Pair<A, R> {
     }
 
     #[inline]
-    fn arm(&mut self, number: usize) -> Option<&mut dyn Arm> {
+    fn arm(&mut self, number: usize) -> Option<&mut dyn Stand> {
         match number.checked_sub(1) {
-            None => self.0.as_mut().map(|arm| arm as &mut dyn Arm),
+            None => self.0.as_mut().map(|arm| arm as &mut dyn Stand),
             Some(later) => self.1.arm(later),
         }
     }
 
     #[inline]
-    fn look(&self, number: usize) -> Option<&dyn Arm> {
+    fn look(&self, number: usize) -> Option<&dyn Stand> {
         match number.checked_sub(1) {
-            None => self.0.as_ref().map(|arm| arm as &dyn Arm),
+            None => self.0.as_ref().map(|arm| arm as &dyn Stand),
             Some(later) => self.1.look(later),
         }
     }

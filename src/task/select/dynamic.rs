@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::scheduler::park;
 
 use super::arms::Until;
-use super::engine::{self, Arm, Arms, FEW, Receive, Send, Waitable};
+use super::engine::{self, Arm, Arms, FEW, Receive, Send, Stand, Waitable};
 
 /// An arm that receives from `receiver`; also from an [`after`](crate::channel) or any other that
 /// [`Receive`] is implemented for.
@@ -144,7 +144,7 @@ impl<'a> Select<'a> {
 
     /// Does one of the arms that are ready now, if there is one. Never parks.
     pub fn try_wait(&mut self) -> Option<usize> {
-        engine::attempt(self)
+        engine::attempt(self).or_else(|| engine::wait_until(self, Until::AtOnce))
     }
 
     #[track_caller]
@@ -160,17 +160,22 @@ impl Arms for Select<'_> {
         self.count
     }
 
-    fn arm(&mut self, number: usize) -> Option<&mut dyn Arm> {
+    fn arm(&mut self, number: usize) -> Option<&mut dyn Stand> {
         match number.checked_sub(FEW) {
-            None => Some(&mut **self.few[number].as_mut()?),
-            Some(later) => Some(&mut **self.more.get_mut(later)?),
+            None => self.few[number]
+                .as_mut()
+                .map(|arm| &mut **arm as &mut dyn Stand),
+            Some(later) => self
+                .more
+                .get_mut(later)
+                .map(|arm| &mut **arm as &mut dyn Stand),
         }
     }
 
-    fn look(&self, number: usize) -> Option<&dyn Arm> {
+    fn look(&self, number: usize) -> Option<&dyn Stand> {
         match number.checked_sub(FEW) {
-            None => Some(&**self.few[number].as_ref()?),
-            Some(later) => Some(&**self.more.get(later)?),
+            None => self.few[number].as_ref().map(|arm| &**arm as &dyn Stand),
+            Some(later) => self.more.get(later).map(|arm| &**arm as &dyn Stand),
         }
     }
 }

@@ -31,11 +31,15 @@
 //!    turn, that one is inside some Z > Y, and so on: the chain climbs, so it is no circle and ends at one
 //!    that does not wait. (Whoever is not a select waits in no chain: nobody waits for it to be less busy.) A
 //!    latch is held meanwhile, but who is busy is inside its last latch already and wants no other.
-//! 5. *A seat of a past select is never called.* Seats are left before the claim is given back, inside the same
+//! 5. *"None is ready" is true of one moment.* Before it gives up without waiting a select takes its seats, too: from
+//!    then until it has closed its claim, whoever made an arm ready would have won it.
+//! 6. *A seat of a past select is never called.* Seats are left before the claim is given back, inside the same
 //!    latches in which they would be called.
 //!
-//! Arms without a latch of their own (a join) take no seat: they leave a waker, and the select asks them each time
-//! it is woken. They are chosen by closing the claim.
+//! Where a call would mean no more than "look again" (the end of a task, the clock, channels that tell everybody),
+//! an arm leaves no stake but a waker or a plain seat, and the select looks at such arms each time it is woken. What
+//! it finds there it does as in the protocol, busy or having closed the claim. That it published itself before it
+//! looked is what loses no wake.
 
 use std::fmt;
 
@@ -49,14 +53,13 @@ use super::arms::Until;
 /// So many arms need no memory but the stack.
 pub(super) const FEW: usize = 8;
 
-/// Who may be an arm is decided here.
+/// Who may be selected on is decided here.
 pub(crate) trait Sealed {}
 
 /// How an arm came out of its taking a seat.
-#[doc(hidden)]
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stood {
+pub(crate) enum Stood {
     /// It was ready: it is done, and the claim is closed.
     Done,
     /// It waits; or it will never be ready, and does nothing.
@@ -67,39 +70,42 @@ pub enum Stood {
 
 /// Something that a select may do, whatever comes of it. Implemented by the arms of this library only.
 #[expect(private_bounds, reason = "sealed")]
-pub trait Arm: Sealed {
+pub trait Arm: Stand {}
+
+impl<A: Stand> Arm for A {}
+
+/// An arm as the engine sees it.
+pub(crate) trait Stand {
     /// Where the object lies, as a number: the order in which latches are taken.
-    #[doc(hidden)]
     fn place(&self) -> usize;
 
     /// Does it if that is possible at once, while no seat is taken.
-    #[doc(hidden)]
     fn attempt(&mut self) -> bool;
 
     /// Does it at once or takes a seat, as the engine's protocol says.
-    #[doc(hidden)]
     fn stand(&mut self, stake: Stake) -> Stood;
 
-    /// Asked after each wake, for arms that nobody calls: whether it is ready.
-    #[doc(hidden)]
-    fn is_ready(&self) -> bool {
-        false
+    /// Asked after each wake, for arms that nobody calls: does it if it is ready now. As for
+    /// [`stand`](Self::stand).
+    fn look(&mut self, _stake: Stake) -> Stood {
+        Stood::Seated
+    }
+
+    /// When it is to be asked even if nothing has happened; after `stand` and `look`.
+    fn deadline(&self) -> Deadline {
+        Deadline::NEVER
     }
 
     /// It was chosen: gives the seat up and takes what it was given.
-    #[doc(hidden)]
     fn settle(&mut self);
 
     /// It was not chosen: gives the seat up.
-    #[doc(hidden)]
     fn leave(&mut self);
 
     /// It was called, and the select unwinds: gives the seat up, and what it was given to the next.
-    #[doc(hidden)]
     fn abandon(&mut self);
 
     /// One line for reports.
-    #[doc(hidden)]
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
@@ -112,7 +118,7 @@ pub trait Operation: Arm {
     fn take(&mut self) -> Option<Self::Output>;
 }
 
-/// What `recv(..)` takes in a [`select!`](crate::select): something that values come out of.
+/// What `recv(..)` takes in a [`select!`](crate::select!): something that values come out of.
 #[expect(private_bounds, reason = "sealed")]
 pub trait Receive: Sealed {
     /// What a receive gives.
@@ -125,7 +131,7 @@ pub trait Receive: Sealed {
     fn recv_arm(&self) -> Self::RecvArm<'_>;
 }
 
-/// What `send(..)` takes in a [`select!`](crate::select): something that values go into.
+/// What `send(..)` takes in a [`select!`](crate::select!): something that values go into.
 #[expect(private_bounds, reason = "sealed")]
 pub trait Send<T>: Sealed {
     /// What a send gives.
@@ -138,7 +144,7 @@ pub trait Send<T>: Sealed {
     fn send_arm(&self, value: T) -> Self::SendArm<'_>;
 }
 
-/// What `wait(..)` takes in a [`select!`](crate::select): something that comes to pass.
+/// What `wait(..)` takes in a [`select!`](crate::select!): something that comes to pass.
 #[expect(private_bounds, reason = "sealed")]
 pub trait Waitable: Sealed {
     /// What it comes to pass with.
@@ -156,10 +162,10 @@ pub(super) trait Arms {
     fn count(&self) -> usize;
 
     /// `None` if it is switched off.
-    fn arm(&mut self, number: usize) -> Option<&mut dyn Arm>;
+    fn arm(&mut self, number: usize) -> Option<&mut dyn Stand>;
 
     /// As `arm`, to look at.
-    fn look(&self, number: usize) -> Option<&dyn Arm>;
+    fn look(&self, number: usize) -> Option<&dyn Stand>;
 }
 
 /// Numbers below `count`, in a list that the caller puts in order.
@@ -203,7 +209,11 @@ pub(super) fn wait_until(arms: &mut dyn Arms, until: Until) -> Option<usize> {
     match until {
         Until::Always => wait(arms, Deadline::NEVER),
         Until::For(timeout) if !timeout.is_zero() => wait(arms, park::deadline(timeout)),
-        Until::For(_) | Until::AtOnce => None,
+        // Of a single arm the attempt has told all. Of several it has asked one after the other, and each
+        // may have been ready while another was asked. With a seat at each, and nobody calling, there is a
+        // moment at which none was.
+        Until::For(_) | Until::AtOnce if arms.count() < 2 => None,
+        Until::For(_) | Until::AtOnce => wait(arms, Deadline::PASSED),
     }
 }
 
@@ -268,9 +278,17 @@ impl InLine<'_> {
             if let Some(chosen) = self.winner() {
                 return Some(chosen);
             }
+            if deadline == Deadline::PASSED {
+                match self.claim.close() {
+                    true => return None,
+                    // An arm was called in this moment.
+                    false => continue,
+                }
+            }
+            let soonest = self.soonest();
             let object = Objects(self.arms);
-            let wait = Wait::new("select").on(&object).until(deadline);
-            let is_late = park::park(&wait) == Wake::TimedOut;
+            let wait = Wait::new("select").on(&object).until(deadline.min(soonest));
+            let is_late = park::park(&wait) == Wake::TimedOut && deadline <= soonest;
             if let Some(chosen) = self.winner() {
                 return Some(chosen);
             }
@@ -280,31 +298,45 @@ impl InLine<'_> {
         }
     }
 
-    /// The arm that was called, or one that is ready by itself; it is settled.
+    /// The arm that was called, or one that is ready by itself; it is done.
     fn winner(&mut self) -> Option<usize> {
-        let winner = self.claim.winner().map(|arm| arm as usize);
-        let winner = winner.or_else(|| self.ready())?;
+        if self.claim.winner().is_none()
+            && let Some(ready) = self.look()
+        {
+            return Some(ready);
+        }
+        let winner = self.claim.winner()? as usize;
         if let Some(arm) = self.arms.arm(winner) {
             arm.settle();
         }
         Some(winner)
     }
 
-    fn ready(&mut self) -> Option<usize> {
-        let mut seated = self.order[..self.seated].iter();
-        let is_ready = |&&number: &&u32| {
-            let arm = self.arms.look(number as usize);
-            arm.is_some_and(|arm| arm.is_ready())
-        };
-        let ready = seated.find(is_ready)?;
-        match self.claim.close() {
-            true => Some(*ready as usize),
-            // Another one was called in this moment.
-            false => self.claim.winner().map(|arm| arm as usize),
+    /// Looks at those arms that nobody calls.
+    fn look(&mut self) -> Option<usize> {
+        for &number in &self.order[..self.seated] {
+            let stake = Stake::new(self.claim, number);
+            if let Some(arm) = self.arms.arm(number as usize) {
+                match arm.look(stake) {
+                    Stood::Done => return Some(number as usize),
+                    Stood::Seated => {}
+                    Stood::Gone => return None,
+                }
+            }
         }
+        None
     }
 
-    fn leave_all(&mut self, but: Option<usize>, special: impl Fn(&mut dyn Arm)) {
+    fn soonest(&self) -> Deadline {
+        let seated = self.order[..self.seated].iter();
+        let deadline = |&number: &u32| {
+            let arm = self.arms.look(number as usize);
+            arm.map_or(Deadline::NEVER, |arm| arm.deadline())
+        };
+        seated.map(deadline).min().unwrap_or(Deadline::NEVER)
+    }
+
+    fn leave_all(&mut self, but: Option<usize>, special: impl Fn(&mut dyn Stand)) {
         for &number in &self.order[..self.seated] {
             let number = number as usize;
             if let Some(arm) = self.arms.arm(number) {

@@ -7,7 +7,7 @@ use crate::scheduler::park;
 
 use super::super::claim::Stake;
 use super::super::join::{JoinError, JoinHandle};
-use super::engine::{Arm, Operation, Sealed, Stood};
+use super::engine::{Operation, Stand, Stood};
 
 /// An arm that joins a task. When it is not chosen the handle is as it was.
 ///
@@ -35,7 +35,15 @@ impl<T> JoinArm<'_, T> {
     }
 }
 
-impl<T> Sealed for JoinArm<'_, T> {}
+impl<T> JoinArm<'_, T> {
+    fn end(&mut self, stake: Stake) -> Stood {
+        if !stake.close() {
+            return Stood::Gone;
+        }
+        self.settle();
+        Stood::Done
+    }
+}
 
 impl<T> Operation for JoinArm<'_, T> {
     type Output = Result<T, JoinError>;
@@ -45,14 +53,14 @@ impl<T> Operation for JoinArm<'_, T> {
     }
 }
 
-impl<T> Arm for JoinArm<'_, T> {
+impl<T> Stand for JoinArm<'_, T> {
     fn place(&self) -> usize {
         // It has no latch.
         ptr::from_ref(&*self.handle).addr()
     }
 
     fn attempt(&mut self) -> bool {
-        if !self.handle.is_over() {
+        if self.outcome.is_some() || !self.handle.is_over() {
             return false;
         }
         self.settle();
@@ -60,18 +68,20 @@ impl<T> Arm for JoinArm<'_, T> {
     }
 
     fn stand(&mut self, stake: Stake) -> Stood {
+        if self.outcome.is_some() {
+            return Stood::Seated;
+        }
         if !self.handle.announce(park::current_waker()) {
             return Stood::Seated;
         }
-        if !stake.close() {
-            return Stood::Gone;
-        }
-        self.settle();
-        Stood::Done
+        self.end(stake)
     }
 
-    fn is_ready(&self) -> bool {
-        self.handle.is_over()
+    fn look(&mut self, stake: Stake) -> Stood {
+        if self.outcome.is_some() || !self.handle.is_over() {
+            return Stood::Seated;
+        }
+        self.end(stake)
     }
 
     fn settle(&mut self) {

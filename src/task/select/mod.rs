@@ -1,6 +1,6 @@
 //! Waiting for several things at once, to do exactly one of them.
 //!
-//! The macro [`select!`](crate::select) is what most code wants. This module has what it is made of, for lists
+//! The macro [`select!`](crate::select!) is what most code wants. This module has what it is made of, for lists
 //! whose length is known at run time only:
 //!
 //! ```
@@ -19,16 +19,19 @@
 //! ```
 //!
 //! An arm is a value on the caller's own stack: what it would do, and when it has been chosen, what came of it.
-//! An arm that was not chosen has done nothing, and may be used again; a [`send`] has its value still.
+//! An arm that was not chosen has done nothing, and may be used again; a [`send`] has its value still. One that
+//! was chosen can be chosen again when its result has been taken, but for a `send`, whose value is gone.
 
 mod arms;
 mod dynamic;
 mod engine;
 mod join;
+mod token;
 
 pub use arms::{Chosen, End, Never, Pair, Until, run};
 pub use dynamic::{Select, recv, send, wait};
-pub use engine::{Arm, Operation, Receive, Send, Stood, Waitable};
+pub use engine::{Arm, Operation, Receive, Send, Waitable};
 pub use join::{JoinArm, join};
+pub use token::TokenArm;
 
-pub(crate) use engine::Sealed;
+pub(crate) use engine::{Sealed, Stand, Stood};

@@ -61,6 +61,40 @@ fn a_notice_to_nobody_is_forgotten() {
 }
 
 #[test]
+fn one_whose_time_is_over_notifies_nobody() {
+    virtual_time(|| {
+        let pair = pair(());
+        let waiters: Vec<_> = (1..=5)
+            .map(|n| {
+                let pair = pair.clone();
+                spawn(move || {
+                    let guard = pair.0.lock().unwrap();
+                    let waited = pair.1.wait_timeout(guard, n * SECOND).unwrap();
+                    waited.1.timed_out()
+                })
+            })
+            .collect();
+        assert!(waiters.into_iter().all(|task| task.join().unwrap()));
+        // Nor does one who was notified, and has the mutex.
+        let waiters: Vec<_> = (0..2)
+            .map(|_| {
+                let pair = pair.clone();
+                let task = spawn(move || {
+                    let guard = pair.0.lock().unwrap();
+                    drop(pair.1.wait(guard).unwrap());
+                });
+                yield_now();
+                task
+            })
+            .collect();
+        pair.1.notify_one();
+        settle();
+        assert!(waiters[0].is_finished() && !waiters[1].is_finished());
+        waiters[1].cancel();
+    });
+}
+
+#[test]
 fn whoever_was_notified_first_and_is_cancelled_notifies_the_next() {
     green(|| {
         let pair = pair(());
@@ -184,7 +218,7 @@ fn no_item_waits_for_ever_beside_a_waiter_whoever_leaves() {
                 for _ in 0..2 * ITEMS + 3 {
                     let mut items = pair.0.lock().unwrap();
                     *items += 1;
-                    if *items % 2 == 0 {
+                    if items.is_multiple_of(2) {
                         tick(); // those who are notified find the mutex taken
                     }
                     pair.1.notify_one();

@@ -3,6 +3,7 @@
 pub(crate) mod bounded_buffer;
 pub(crate) mod cache;
 pub(crate) mod parallel_sum;
+pub(crate) mod phases;
 pub(crate) mod philosophers;
 pub(crate) mod poisoned;
 pub(crate) mod relay;
