@@ -45,6 +45,8 @@
 //! | [`channel`] | values handed from one to another: bounded, unbounded, rendezvous, oneshot, broadcast, watch, ticks |
 //! | [`queue`] | queues of work in three orders, with an account of what is done; two-way pipes |
 //! | [`pool`] | bounded work: at most so many tasks at a time, maps over them |
+//! | [`net`] | TCP, UDP and the sockets of the file system with std's names; servers |
+//! | [`io`] | waiting for any other descriptor, copying, the standard input |
 //! | [`net`] | TCP with std's names |
 //! | [`fs`] | files, read and written on other threads |
 //! | [`io`] | waiting for any other descriptor |
