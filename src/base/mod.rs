@@ -11,3 +11,5 @@ pub(crate) mod payload;
 pub(crate) mod primitive;
 #[cfg(feature = "runtime")]
 pub(crate) mod rng;
+#[cfg(feature = "runtime")]
+pub(crate) mod table;

@@ -44,6 +44,7 @@ impl<T> RecvArm<'_, T> {
     }
 
     /// Notes what a receive gave; false if it has to wait.
+    #[inline(always)]
     fn note(&mut self, received: Result<(T, Option<Sleeper>), TryRecvError>) -> bool {
         let outcome = match received {
             Ok((item, sleeper)) => {

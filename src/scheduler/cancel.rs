@@ -62,13 +62,6 @@ pub(crate) struct Scopes {
 }
 
 impl Scopes {
-    pub(crate) const fn new() -> Self {
-        Scopes {
-            entries: Vec::new(),
-            next_id: 0,
-        }
-    }
-
     /// Enters a scope that is cancelled at `at` or by the flag; returns its number.
     pub(crate) fn push(&mut self, at: Deadline, flag: Option<Arc<Flag>>) -> u64 {
         self.next_id += 1;
@@ -154,7 +147,7 @@ mod tests {
 
     #[test]
     fn of_several_that_are_due_the_outermost_reports() {
-        let mut scopes = Scopes::new();
+        let mut scopes = Scopes::default();
         let outer = push(&mut scopes, 10);
         let inner = push(&mut scopes, 5);
         assert_eq!(scopes.due(false, || 4), None);
@@ -165,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_shield_covers_what_stands_outside_of_it() {
-        let mut scopes = Scopes::new();
+        let mut scopes = Scopes::default();
         push(&mut scopes, 1);
         scopes.push_shield();
         assert_eq!(scopes.nearest(), Deadline::NEVER);
@@ -180,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_raised_flag_is_due_at_any_time_and_yields_to_what_stands_outside() {
-        let mut scopes = Scopes::new();
+        let mut scopes = Scopes::default();
         let outer = push(&mut scopes, 10);
         let flag = Arc::new(Flag::default());
         let inner = scopes.push(Deadline::NEVER, Some(flag.clone()));
@@ -194,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_deadline_is_moved_by_the_number_of_its_scope() {
-        let mut scopes = Scopes::new();
+        let mut scopes = Scopes::default();
         let outer = push(&mut scopes, 1);
         let inner = push(&mut scopes, 2);
         scopes.set_deadline(outer, Deadline::at(5));

@@ -151,9 +151,7 @@ pub(super) fn run_task(local: &Local) {
     local.entered();
     // SAFETY: the loop starts only what it has claimed, and a task's coroutine calls this once.
     unsafe { local.task.run() };
-    // The destructor of an outcome that nobody wants may have made new ones.
-    local.end_slots();
-    local.left();
+    local.over();
     // What follows drops the record itself, and with it perhaps the last reference to the task.
     switch::set_local(ptr::null());
 }

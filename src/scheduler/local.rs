@@ -1,6 +1,6 @@
 //! The record of a running task, at the base of its own stack: how it parks, yields and is unwound.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::panic::{Location, resume_unwind};
 use std::sync::Arc;
 
@@ -43,21 +43,29 @@ pub(crate) struct Local {
     /// One bit for each reason why a wait must look closer: none set is the common case, and one load.
     alerts: Cell<u32>,
     io_budget: Cell<u32>,
+    /// Depth of `no_park`.
+    no_park: Cell<u32>,
+    /// Depth of `in_cleanup`, each of which has frames on the stack.
+    cleanups: Cell<u32>,
+    /// Made at first use: most tasks begin, wait a little and end without.
+    rare: OnceCell<Box<Rare>>,
+}
+
+/// What few tasks need.
+#[derive(Default)]
+struct Rare {
     /// What the worker wants of this task at its next resumption, other than to go on.
     order: Cell<Option<Order>>,
     /// A deadlock report that came in a firm wait.
     report: Cell<Option<Arc<str>>>,
-    /// Depth of `no_park`.
-    no_park: Cell<u32>,
     /// Cancellations thrown and not yet arrived at their target.
     throws: Cell<u16>,
-    /// Depth of `in_cleanup`, each of which has frames on the stack.
-    cleanups: Cell<u16>,
-    /// Where the innermost of these stretches begins on the stack, see `sys::unwind::fenced`; 0 outside.
+    /// Where the innermost of the stretches of `in_cleanup` begins on the stack, see `sys::unwind::fenced`;
+    /// 0 outside.
     fence: Cell<usize>,
     scopes: RefCell<Scopes>,
     /// Its task-local values.
-    pub(super) slots: Slots,
+    slots: Slots,
 }
 
 /// Inside the panic hook: waiting blocks the thread (soundness rule 13).
@@ -79,6 +87,8 @@ const ORDERED: u32 = 32;
 const DESCRIBED: u32 = 64;
 /// The runtime has `SwitchHooks`.
 const HOOKED: u32 = 128;
+/// It has, or has had, task-local values.
+const SLOTS: u32 = 256;
 
 impl Local {
     #[inline]
@@ -89,15 +99,15 @@ impl Local {
             yielder,
             alerts: Cell::new(if is_hooked { HOOKED } else { 0 }),
             io_budget: Cell::new(IO_BUDGET),
-            order: Cell::new(None),
-            report: Cell::new(None),
             no_park: Cell::new(0),
-            throws: Cell::new(0),
             cleanups: Cell::new(0),
-            fence: Cell::new(0),
-            scopes: RefCell::new(Scopes::new()),
-            slots: Slots::new(),
+            rare: OnceCell::new(),
         }
+    }
+
+    #[inline]
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
     }
 
     #[inline]
@@ -180,7 +190,7 @@ impl Local {
         place: &'static Location<'static>,
         since: Nanos,
     ) {
-        while let Some(order) = self.order.take() {
+        while let Some(order) = self.rare().order.take() {
             self.set(ORDERED, false);
             if self.obey(processor, order, wait, place, since) {
                 break;
@@ -223,7 +233,7 @@ impl Local {
             }
             Order::Deadlock(report) if wait.is_firm => {
                 self.task.set_told(true);
-                self.report.set(Some(report));
+                self.rare().report.set(Some(report));
                 processor.phases.enter(self.key);
                 return true;
             }
@@ -239,7 +249,7 @@ impl Local {
     /// The deadlock report that came while this task was in a firm wait. It is told of no other before
     /// [`listen`](Self::listen).
     pub(crate) fn take_report(&self) -> Option<Arc<str>> {
-        self.report.take()
+        self.rare.get().and_then(|rare| rare.report.take())
     }
 
     /// The firm wait is over.
@@ -357,9 +367,8 @@ impl Local {
             return None;
         }
         let is_cancelled = self.task.fate().is_cancelled();
-        self.scopes
-            .borrow()
-            .due(is_cancelled, || processor.clock.now())
+        let scopes = self.rare().scopes.borrow();
+        scopes.due(is_cancelled, || processor.clock.now())
     }
 
     /// Whether the task, or a scope that it stands in, was cancelled and it could be told of it here, by
@@ -367,7 +376,10 @@ impl Local {
     pub(crate) fn is_cancelled(&self) -> bool {
         let is_cancelled = self.task.fate().is_cancelled();
         // At the time 0 no scope's deadline is due.
-        (is_cancelled || self.has(SCOPES)) && self.scopes.borrow().due(is_cancelled, || 0).is_some()
+        (is_cancelled || self.has(SCOPES))
+            && (self.rare().scopes.borrow())
+                .due(is_cancelled, || 0)
+                .is_some()
     }
 
     /// Unwinds to the target; only where the task does not unwind already.
@@ -377,8 +389,8 @@ impl Local {
         target: Target,
         place: &'static Location<'static>,
     ) -> ! {
-        let throws = self.throws.get() + 1;
-        self.throws.set(throws);
+        let throws = self.rare().throws.get() + 1;
+        self.rare().throws.set(throws);
         if throws > MAX_THROWS {
             self.stay_parked(processor, place);
         }
@@ -430,7 +442,9 @@ impl Local {
     /// A cancellation has come to the scope that it was bound for, or code inside has swallowed it; and
     /// nothing is due further out.
     pub(crate) fn arrived(&self) {
-        self.throws.set(0);
+        if let Some(rare) = self.rare.get() {
+            rare.throws.set(0);
+        }
     }
 
     pub(crate) fn rethrow(&self, payload: Box<dyn std::any::Any + Send>) -> ! {
@@ -456,7 +470,7 @@ impl Local {
 
     #[cold]
     fn is_amid_cleanup(&self) -> bool {
-        let base = match self.fence.get() {
+        let base = match self.rare().fence.get() {
             0 => std::ptr::from_ref(self).addr(),
             fence => fence,
         };
@@ -503,9 +517,9 @@ impl Local {
         // What is due to the code outside cannot be delivered past the destructor.
         self.push_shield();
         let result = unwind::fenced(|fence| {
-            let outer = self.fence.replace(fence);
+            let outer = self.rare().fence.replace(fence);
             let result = f();
-            self.fence.set(outer);
+            self.rare().fence.set(outer);
             result
         });
         self.pop_scope();
@@ -546,16 +560,42 @@ impl Local {
         );
     }
 
+    /// Its task-local values.
+    pub(super) fn slots(&self) -> &Slots {
+        self.set(SLOTS, true);
+        &self.rare().slots
+    }
+
+    /// Whether somebody has asked for them.
+    #[inline]
+    pub(super) fn has_slots(&self) -> bool {
+        self.has(SLOTS)
+    }
+
     /// Drops the task-local values at the task's end. A cancellation has done its work by then, and does not
     /// disturb their destructors.
     #[inline]
     pub(super) fn end_slots(&self) {
-        if self.slots.is_unused() {
-            return;
+        if self.has(SLOTS) {
+            self.end_slots_now();
         }
+    }
+
+    #[cold]
+    fn end_slots_now(&self) {
         self.push_shield();
-        self.slots.end();
+        self.slots().end();
         self.pop_scope();
+    }
+
+    /// The task's body is over, and its outcome handed over.
+    #[inline]
+    pub(super) fn over(&self) {
+        if self.has(SLOTS | HOOKED) {
+            // The destructor of an outcome that nobody wants may have made new values.
+            self.end_slots();
+            self.left();
+        }
     }
 
     pub(crate) fn enter_no_park(&self) {
@@ -570,20 +610,20 @@ impl Local {
 
     pub(crate) fn push_scope(&self, at: Deadline, flag: Option<Arc<Flag>>) -> u64 {
         self.set(SCOPES, true);
-        self.scopes.borrow_mut().push(at, flag)
+        self.rare().scopes.borrow_mut().push(at, flag)
     }
 
     pub(crate) fn set_deadline(&self, scope: u64, at: Deadline) {
-        self.scopes.borrow_mut().set_deadline(scope, at);
+        self.rare().scopes.borrow_mut().set_deadline(scope, at);
     }
 
     pub(crate) fn push_shield(&self) {
         self.set(SCOPES, true);
-        self.scopes.borrow_mut().push_shield();
+        self.rare().scopes.borrow_mut().push_shield();
     }
 
     pub(crate) fn pop_scope(&self) {
-        let mut scopes = self.scopes.borrow_mut();
+        let mut scopes = self.rare().scopes.borrow_mut();
         scopes.pop();
         self.set(SCOPES, !scopes.is_empty());
     }
@@ -594,7 +634,7 @@ impl Local {
         if cfg!(panic = "abort") || self.is_unwinding(processor) {
             return Deadline::NEVER;
         }
-        self.scopes.borrow().nearest()
+        self.rare().scopes.borrow().nearest()
     }
 
     /// The earliest deadline that would unwind the task's waits here.
@@ -608,7 +648,7 @@ impl Local {
 
     pub(crate) fn order(&self, order: Order) {
         self.set(ORDERED, true);
-        self.order.set(Some(order));
+        self.rare().order.set(Some(order));
     }
 
     /// Counts an operation that succeeded without parking; true when it is the neighbours' turn.

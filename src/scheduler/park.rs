@@ -122,14 +122,15 @@ pub(crate) fn yield_now() {
 #[inline]
 pub(crate) fn spend_budget() {
     let place = Location::caller();
-    current::with_task(|task| {
-        if let Some((processor, local)) = task
-            && local.spend()
-            && !local.is_in_hook()
-        {
-            local.yield_now(processor, place);
-        }
-    });
+    if current::with_local(|local| local.is_some_and(Local::spend)) {
+        yield_at(place);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn yield_at(place: &'static Location<'static>) {
+    let _has_yielded = current::yield_here(place);
 }
 
 /// The deadline that lies `duration` ahead.

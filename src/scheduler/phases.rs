@@ -5,7 +5,7 @@
 //! are plain data. A key may be another task's by then; that one is woken for nothing, which every wait
 //! must bear, and the one that was meant has left its wait.
 
-use std::cell::{Cell, RefCell};
+use crate::base::table::Table;
 
 /// What the worker must do after a wake.
 #[must_use]
@@ -34,40 +34,37 @@ enum Phase {
 /// The phases of the tasks in the worker's table. No key is [`Phases::NO_KEY`].
 #[derive(Debug)]
 pub(crate) struct Phases {
-    slots: RefCell<Vec<Cell<Phase>>>,
+    slots: Table<Phase>,
 }
 
 impl Phases {
     /// The key of a task that has none yet, or no more.
     pub(crate) const NO_KEY: u32 = u32::MAX;
 
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Phases {
-            slots: RefCell::default(),
+            slots: Table::new(),
         }
     }
 
     #[inline]
     fn get(&self, key: u32) -> Phase {
-        let slots = self.slots.borrow();
-        slots.get(key as usize).map_or(Phase::Free, Cell::get)
+        self.slots.get(key as usize).unwrap_or(Phase::Free)
     }
 
     #[inline]
     fn set(&self, key: u32, phase: Phase) {
-        if let Some(slot) = self.slots.borrow().get(key as usize) {
-            slot.set(phase);
-        }
+        self.slots.set(key as usize, phase);
     }
 
     /// A task gets the key, and runs.
     #[inline]
     pub(crate) fn begin(&self, key: u32) {
-        let mut slots = self.slots.borrow_mut();
-        if slots.len() <= key as usize {
-            slots.resize(key as usize + 1, Cell::new(Phase::Free));
+        if self.slots.len() <= key as usize {
+            let room = (key as usize + 1).next_power_of_two();
+            self.slots.grow(room, Phase::Free);
         }
-        slots[key as usize].set(Phase::Running);
+        self.set(key, Phase::Running);
     }
 
     /// The task that had the key has ended.
@@ -79,16 +76,12 @@ impl Phases {
     /// A wake.
     #[inline]
     pub(crate) fn wake(&self, key: u32) -> AfterWake {
-        let slots = self.slots.borrow();
-        let Some(slot) = slots.get(key as usize) else {
-            return AfterWake::Nothing;
-        };
-        match slot.get() {
+        match self.get(key) {
             Phase::Parked => {
-                slot.set(Phase::Ready);
+                self.set(key, Phase::Ready);
                 return AfterWake::Enqueue;
             }
-            Phase::Running => slot.set(Phase::Notified),
+            Phase::Running => self.set(key, Phase::Notified),
             _ => {}
         }
         AfterWake::Nothing

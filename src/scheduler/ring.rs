@@ -1,13 +1,15 @@
 //! The line of ready tasks: a growing ring of small numbers, first in, first out.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+
+use crate::base::table::Table;
 
 /// A queue with one user, whose push and pop are a few plain instructions: no wrap to compare with, and
 /// no number of items to keep.
 #[derive(Debug)]
 pub(crate) struct Ring {
     /// A power of two of slots.
-    slots: RefCell<Box<[Cell<u32>]>>,
+    slots: Table<u32>,
     /// Counts pops; the slot is its low bits.
     head: Cell<usize>,
     /// Counts pushes.
@@ -16,16 +18,12 @@ pub(crate) struct Ring {
 
 const FIRST: usize = 64;
 
-fn slots(count: usize) -> Box<[Cell<u32>]> {
-    std::iter::repeat_with(|| Cell::new(0))
-        .take(count)
-        .collect()
-}
-
 impl Ring {
     pub(crate) fn new() -> Self {
+        let slots = Table::new();
+        slots.grow(FIRST, 0);
         Ring {
-            slots: RefCell::new(slots(FIRST)),
+            slots,
             head: Cell::new(0),
             tail: Cell::new(0),
         }
@@ -51,12 +49,11 @@ impl Ring {
 
     #[inline]
     fn try_push(&self, item: u32) -> bool {
-        let slots = self.slots.borrow();
         let tail = self.tail.get();
-        if tail.wrapping_sub(self.head.get()) == slots.len() {
+        if tail.wrapping_sub(self.head.get()) == self.slots.len() {
             return false;
         }
-        slots[tail & (slots.len() - 1)].set(item);
+        self.slots.set(self.index(tail), item);
         self.tail.set(tail.wrapping_add(1));
         true
     }
@@ -90,11 +87,13 @@ impl Ring {
         if ahead >= self.len() {
             return None;
         }
-        let slots = self.slots.borrow();
-        let index = self.head.get().wrapping_add(ahead);
-        slots
-            .get(index & slots.len().wrapping_sub(1))
-            .map(Cell::get)
+        let index = self.index(self.head.get().wrapping_add(ahead));
+        self.slots.get(index)
+    }
+
+    #[inline]
+    fn index(&self, count: usize) -> usize {
+        count & self.slots.len().wrapping_sub(1)
     }
 
     /// Keeps the items that `keep` wants, in order.
@@ -116,14 +115,13 @@ impl Ring {
 
     #[cold]
     fn grow(&self) {
-        let new = slots(self.slots.borrow().len() * 2);
-        let items = self.len();
-        for slot in &new[..items] {
-            slot.set(self.pop().unwrap_or_default());
+        // The items are its whole length, from some place on and round the end: each finds its new place.
+        let head = self.head.get();
+        let old: Vec<u32> = (0..self.len()).filter_map(|n| self.peek(n)).collect();
+        self.slots.grow(self.slots.len() * 2, 0);
+        for (n, item) in old.into_iter().enumerate() {
+            self.slots.set(self.index(head.wrapping_add(n)), item);
         }
-        self.head.set(0);
-        self.tail.set(items);
-        self.slots.replace(new);
     }
 }
 

@@ -11,6 +11,7 @@ use super::{current, packet};
 pub(crate) type Bequeath = fn(&dyn Any) -> Box<dyn Any + Send>;
 
 /// One word, and nothing else for who has no values.
+#[derive(Default)]
 pub(crate) struct Slots(OnceCell<Box<RefCell<List>>>);
 
 #[derive(Default)]
@@ -163,7 +164,7 @@ impl Drop for EndThread {
 /// moments of a thread.
 pub(crate) fn with<R>(f: impl FnOnce(&Slots) -> R) -> Option<R> {
     current::with_local(|local| match local {
-        Some(local) => Some(f(&local.slots)),
+        Some(local) => Some(f(local.slots())),
         None => {
             // Registers its destructor at first use.
             let _ = END.try_with(|_| ());
@@ -183,7 +184,7 @@ impl Heritage {
     #[inline]
     pub(crate) fn gather() -> Heritage {
         let is_empty = current::with_local(|local| match local {
-            Some(local) => local.slots.is_unused(),
+            Some(local) => !local.has_slots(),
             None => THREAD.with(|thread| thread.slots.borrow().is_none()),
         });
         match is_empty {

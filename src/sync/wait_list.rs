@@ -344,6 +344,11 @@ impl<P> WaitList<P> {
 
     #[inline]
     fn unlink(&mut self, number: u32) {
+        if self.first == self.last {
+            // Nobody else stands there.
+            (self.first, self.last) = (NONE, NONE);
+            return;
+        }
         let Seat { before, after, .. } = *self.seat(number);
         match before {
             NONE => self.first = after,
