@@ -255,7 +255,9 @@ impl<T> State<T> {
         if !self.is_open() {
             return Err(TrySendError::Disconnected(item));
         }
-        if let Some(waker) = self.promise(own) {
+        if !self.takers.is_empty()
+            && let Some(waker) = self.promise(own)
+        {
             self.items.push_back(item);
             return Ok(Some(waker));
         }
@@ -283,7 +285,9 @@ impl<T> State<T> {
 
     /// No items to be had; yet senders may wait: a rendezvous.
     fn try_recv_directly(&mut self, own: Own) -> Result<(T, Option<Sleeper>), TryRecvError> {
-        if let (Some(item), waker) = self.take_from_first(own) {
+        if !self.givers.is_empty()
+            && let (Some(item), waker) = self.take_from_first(own)
+        {
             if self.items.is_empty() {
                 return Ok((item, waker));
             }

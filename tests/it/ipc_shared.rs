@@ -43,14 +43,20 @@ fn a_full_queue_keeps_putters_waiting_until_there_is_room() {
     let queue = Queue::<u8>::bounded(1);
     queue.put(&1).unwrap();
     assert_eq!(queue.try_put(&2), Err(PutError::Full));
-    assert_eq!(queue.put_timeout(&2, Duration::from_millis(5)), Err(PutError::Full));
+    assert_eq!(
+        queue.put_timeout(&2, Duration::from_millis(5)),
+        Err(PutError::Full)
+    );
     let putter = Process::spawn(|queue: Queue<u8>| queue.put(&3).unwrap(), queue.clone()).unwrap();
     assert!(!putter.wait_timeout(Duration::from_millis(30)));
     assert_eq!(queue.get(), Ok(1));
     putter.join().unwrap();
     assert_eq!(queue.get(), Ok(3));
     assert_eq!(queue.try_get(), Err(GetError::Empty));
-    assert_eq!(queue.get_timeout(Duration::from_millis(5)), Err(GetError::Empty));
+    assert_eq!(
+        queue.get_timeout(Duration::from_millis(5)),
+        Err(GetError::Empty)
+    );
 }
 
 #[test]
@@ -74,7 +80,9 @@ fn getters_are_served_in_the_order_in_which_they_came() {
     let mut served: Vec<_> = (0..3).map(|_| log.get().unwrap()).collect();
     served.sort_unstable();
     assert_eq!(served, [(1, 10), (2, 11), (3, 12)]);
-    getters.into_iter().for_each(|getter| getter.join().unwrap());
+    getters
+        .into_iter()
+        .for_each(|getter| getter.join().unwrap());
 }
 
 #[test]
@@ -85,7 +93,10 @@ fn a_queue_is_passed_on_by_who_does_not_serve_it() {
         end.unwrap().join().unwrap();
         queue.put(&8).unwrap();
     }
-    Process::spawn(middle, queue.clone()).unwrap().join().unwrap();
+    Process::spawn(middle, queue.clone())
+        .unwrap()
+        .join()
+        .unwrap();
     assert_eq!((queue.get(), queue.get()), (Ok(7), Ok(8)));
 }
 
@@ -163,7 +174,12 @@ fn a_joinable_queue_knows_what_is_done() {
             queue.task_done().unwrap();
         }
     };
-    let eaters = [(); 2].map(|()| Builder::new().daemon(true).spawn(eat, queue.clone()).unwrap());
+    let eaters = [(); 2].map(|()| {
+        Builder::new()
+            .daemon(true)
+            .spawn(eat, queue.clone())
+            .unwrap()
+    });
     for item in 0..30 {
         queue.put(&item).unwrap();
     }
@@ -182,13 +198,17 @@ fn a_lock_is_held_by_one_process_at_a_time() {
     let count = |(lock, total): (Lock, Queue<u32>)| {
         for _ in 0..50 {
             let _guard = lock.acquire().unwrap();
-            let before = total.try_get().expect("the one who holds the lock finds it");
+            let before = total
+                .try_get()
+                .expect("the one who holds the lock finds it");
             total.put(&(before + 1)).unwrap();
         }
     };
     let counters = [(); 3].map(|()| Process::spawn(count, (lock.clone(), total.clone())).unwrap());
     count((lock.clone(), total.clone()));
-    counters.into_iter().for_each(|counter| counter.join().unwrap());
+    counters
+        .into_iter()
+        .for_each(|counter| counter.join().unwrap());
     assert_eq!(total.get(), Ok(200));
 }
 
@@ -199,7 +219,10 @@ fn a_holder_that_dies_lets_go_and_the_next_is_told() {
         std::mem::forget(lock.acquire().unwrap());
         process::abort()
     };
-    Process::spawn::<Lock>(die, lock.clone()).map(|child: Process<()>| child.join()).unwrap().unwrap_err();
+    Process::spawn::<Lock>(die, lock.clone())
+        .map(|child: Process<()>| child.join())
+        .unwrap()
+        .unwrap_err();
     let guard = lock.acquire_timeout(LONG).unwrap().expect("it is free");
     assert!(guard.is_abandoned());
     assert!(lock.try_acquire().unwrap().is_none());
@@ -213,12 +236,26 @@ fn a_recursive_lock_is_its_holders_own() {
     let once = lock.acquire().unwrap();
     let twice = lock.try_acquire().unwrap().unwrap();
     let is_locked = |lock: RLock| lock.try_acquire().unwrap().is_none();
-    assert!(Process::spawn(is_locked, lock.clone()).unwrap().join().unwrap());
+    assert!(
+        Process::spawn(is_locked, lock.clone())
+            .unwrap()
+            .join()
+            .unwrap()
+    );
     drop(once);
     let theirs = lock.clone();
-    assert!(std::thread::spawn(move || is_locked(theirs)).join().unwrap());
+    assert!(
+        std::thread::spawn(move || is_locked(theirs))
+            .join()
+            .unwrap()
+    );
     drop(twice);
-    assert!(!Process::spawn(is_locked, lock.clone()).unwrap().join().unwrap());
+    assert!(
+        !Process::spawn(is_locked, lock.clone())
+            .unwrap()
+            .join()
+            .unwrap()
+    );
 }
 
 #[test]
@@ -235,7 +272,12 @@ fn permits_are_counted_and_those_of_the_dead_come_back() {
     let permit = semaphore.acquire().unwrap();
     assert!(semaphore.try_acquire().unwrap().is_none());
     child.kill().unwrap();
-    drop(semaphore.acquire_timeout(LONG).unwrap().expect("the dead one's"));
+    drop(
+        semaphore
+            .acquire_timeout(LONG)
+            .unwrap()
+            .expect("the dead one's"),
+    );
     permit.forget();
     child.join().unwrap_err();
     assert_eq!(semaphore.available_permits(), Ok(1));
@@ -256,11 +298,15 @@ fn events_and_barriers_bring_processes_together() {
     places.extend(children.into_iter().map(|child| child.join().unwrap()));
     places.sort_unstable();
     assert_eq!(places, [0, 1, 2]);
-    assert_eq!(barrier.wait_timeout(Duration::from_millis(5)), Err(BarrierError::Broken));
+    assert_eq!(
+        barrier.wait_timeout(Duration::from_millis(5)),
+        Err(BarrierError::Broken)
+    );
     assert!(barrier.is_broken().unwrap());
     barrier.reset().unwrap();
     // One that dies in it breaks it.
-    let child = Process::spawn(|barrier: Barrier| barrier.wait().is_err(), barrier.clone()).unwrap();
+    let child =
+        Process::spawn(|barrier: Barrier| barrier.wait().is_err(), barrier.clone()).unwrap();
     while barrier.n_waiting().unwrap() == 0 {
         std::thread::yield_now();
     }
@@ -294,7 +340,10 @@ fn a_condition_wakes_as_many_as_it_is_told_to() {
     // Each said so under the lock, so whoever has the lock now finds them asleep.
     assert_eq!(condition.acquire().unwrap().notify_one(), Ok(1));
     assert_eq!(woken.get(), Ok(true));
-    assert_eq!(woken.get_timeout(Duration::from_millis(10)), Err(GetError::Empty));
+    assert_eq!(
+        woken.get_timeout(Duration::from_millis(10)),
+        Err(GetError::Empty)
+    );
     assert_eq!(condition.acquire().unwrap().notify_all(), Ok(2));
     children.into_iter().for_each(|child| child.join().unwrap());
     let mut guard = condition.acquire().unwrap();
