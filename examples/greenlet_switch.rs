@@ -4,6 +4,7 @@
 //! so the second's last line never runs; then an error and an exit are thrown into others.
 
 use std::cell::RefCell;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -12,7 +13,10 @@ use greenloom::coroutine::{Greenlet, GreenletExit, SwitchError, catch};
 type Lines = Rc<RefCell<Vec<u32>>>;
 
 fn say(lines: &Lines, n: u32) {
-    println!("{n}");
+    if let Err(error) = writeln!(io::stdout(), "{n}") {
+        eprintln!("greenlet_switch: cannot write: {error}");
+        std::process::exit(1);
+    }
     lines.borrow_mut().push(n);
 }
 
@@ -65,6 +69,17 @@ fn check() -> Result<bool, SwitchError> {
 }
 
 fn main() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        None => {}
+        Some("--help" | "-h") => {
+            let written = writeln!(io::stdout(), "usage: greenlet_switch");
+            return ExitCode::from(u8::from(written.is_err()));
+        }
+        Some(word) => {
+            eprintln!("usage: greenlet_switch; what is `{word}`?");
+            return ExitCode::from(2);
+        }
+    }
     match check() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {

@@ -3,8 +3,11 @@
 //! One after the other on this thread (`sync`), as two tasks that sleep at the same time (`tasks`), and
 //! by two calls inside one task (`direct`). Seconds last a tenth of a second, unless `--real` is given.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+
+use greenloom::RunError;
 
 /// When the program began, and how long its seconds are.
 #[derive(Clone, Copy)]
@@ -20,10 +23,32 @@ impl Watch {
     }
 }
 
+/// Prints a line; where nobody reads, the program ends.
+fn say(line: &str) {
+    if let Err(error) = writeln!(io::stdout(), "{line}") {
+        end(1, &format!("cannot write: {error}"));
+    }
+}
+
+/// Ends the program for a reason.
+fn end(status: i32, why: &str) -> ! {
+    eprintln!("sayhi: {why}");
+    std::process::exit(status)
+}
+
+/// As `greenloom::run`, but a runtime that cannot be had is no panic.
+fn run(main: impl FnOnce()) {
+    match greenloom::try_run(main) {
+        Ok(()) => {}
+        Err(RunError::Panicked(payload)) => std::panic::resume_unwind(payload),
+        Err(error) => end(2, &error.to_string()),
+    }
+}
+
 fn say_hi(watch: Watch, seconds: u32) {
     // On a task only the task sleeps; on a plain thread this is `std::thread::sleep`.
     greenloom::sleep(watch.second * seconds);
-    println!("hi {seconds}! at {:.2}", watch.read());
+    say(&format!("hi {seconds}! at {:.2}", watch.read()));
 }
 
 fn main() -> ExitCode {
@@ -34,7 +59,7 @@ fn main() -> ExitCode {
             "sync" | "tasks" | "direct" if way.is_none() => way = Some(word),
             "--real" => second = Duration::from_secs(1),
             "--help" | "-h" => {
-                println!("usage: sayhi [sync|tasks|direct] [--real]");
+                say("usage: sayhi [sync|tasks|direct] [--real]");
                 return ExitCode::SUCCESS;
             }
             _ => {
@@ -59,25 +84,25 @@ fn main() -> ExitCode {
 fn show(way: &str, second: Duration) -> bool {
     let begun = Instant::now();
     let watch = Watch { begun, second };
-    println!("{way}: starts");
+    say(&format!("{way}: starts"));
     match way {
         "sync" => {
             say_hi(watch, 1);
             say_hi(watch, 2);
         }
-        "tasks" => greenloom::run(|| {
+        "tasks" => run(|| {
             let first = greenloom::spawn(move || say_hi(watch, 1));
             let other = greenloom::spawn(move || say_hi(watch, 2));
             first.join().expect("it only sleeps and prints");
             other.join().expect("it only sleeps and prints");
         }),
-        _ => greenloom::run(|| {
+        _ => run(|| {
             say_hi(watch, 1);
             say_hi(watch, 2);
         }),
     }
     let took = watch.read();
-    println!("{way}: ends at {took:.2}");
+    say(&format!("{way}: ends at {took:.2}"));
     let (least, most) = if way == "tasks" {
         (2.0, 3.0)
     } else {

@@ -12,7 +12,7 @@ use crate::task::{JoinHandle, spawn};
 /// Runs a future to its end on the running task, or on this thread where no task runs, and returns its output.
 ///
 /// Any future does that is not tied to the runtime of another library: an `async` block, a channel of another
-/// crate, a [`JoinHandle`](crate::JoinHandle). While it is pending only the caller waits; its wakers may be
+/// crate, a [`JoinHandle`]. While it is pending only the caller waits; its wakers may be
 /// used from any thread. The future stays on this task's stack, so it need not be `Send`. It may itself
 /// call anything of this library that waits, `block_on` included: then this task waits, and so do all that
 /// are joined within the future.

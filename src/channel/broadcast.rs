@@ -20,8 +20,9 @@
 //! are. Values lie in `Arc`s: what happens inside is a count that goes up, and they are cloned and
 //! dropped outside, for that is the user's code.
 
+mod error;
+
 use std::collections::VecDeque;
-use std::error::Error;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
@@ -34,6 +35,8 @@ use crate::sync::latch::Latch;
 
 use super::crowd::{self, Crowd, END, Passed, Place};
 use super::error::SendError;
+
+pub use error::{RecvError, RecvTimeoutError, TryRecvError};
 
 /// Slots that are let go of while the latch is held.
 const BATCH: usize = 32;
@@ -133,38 +136,6 @@ struct Slot<T> {
     value: Arc<T>,
     /// Receivers that get this one next.
     at: usize,
-}
-
-/// Why a receive gave nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecvError {
-    /// So many values were sent and written over before this receiver came for them. The next receive
-    /// gives the oldest that is left.
-    Lagged(u64),
-    /// Everything has been received, and every sender is gone or the channel was closed.
-    Disconnected,
-}
-
-/// Why [`Receiver::try_recv`] gave nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TryRecvError {
-    /// Nothing is there now.
-    Empty,
-    /// As [`RecvError::Lagged`].
-    Lagged(u64),
-    /// As [`RecvError::Disconnected`].
-    Disconnected,
-}
-
-/// Why [`Receiver::recv_timeout`] gave nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecvTimeoutError {
-    /// Nothing came in time.
-    Timeout,
-    /// As [`RecvError::Lagged`].
-    Lagged(u64),
-    /// As [`RecvError::Disconnected`].
-    Disconnected,
 }
 
 /// A channel as its waiting receivers see it.
@@ -641,44 +612,3 @@ impl<T> Describe for Channel<T> {
         write!(f, "a broadcast channel with {senders} and {receivers}")
     }
 }
-
-const ENDED: &str = "receiving from a broadcast channel that nobody sends on";
-
-fn lagged(f: &mut fmt::Formatter<'_>, missed: u64) -> fmt::Result {
-    write!(f, "{missed} values of a broadcast channel were missed")
-}
-
-impl fmt::Display for RecvError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            RecvError::Lagged(missed) => lagged(f, missed),
-            RecvError::Disconnected => f.write_str(ENDED),
-        }
-    }
-}
-
-impl fmt::Display for TryRecvError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            TryRecvError::Empty => f.write_str("receiving from an empty broadcast channel"),
-            TryRecvError::Lagged(missed) => lagged(f, missed),
-            TryRecvError::Disconnected => f.write_str(ENDED),
-        }
-    }
-}
-
-impl fmt::Display for RecvTimeoutError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            RecvTimeoutError::Timeout => {
-                f.write_str("nothing came through the broadcast channel in time")
-            }
-            RecvTimeoutError::Lagged(missed) => lagged(f, missed),
-            RecvTimeoutError::Disconnected => f.write_str(ENDED),
-        }
-    }
-}
-
-impl Error for RecvError {}
-impl Error for TryRecvError {}
-impl Error for RecvTimeoutError {}

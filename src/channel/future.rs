@@ -217,6 +217,7 @@ impl<T> watch::Receiver<T> {
     }
 }
 
+#[expect(private_bounds, reason = "sealed")]
 impl<'a, R: Looked<Outcome = T>, T> LookFuture<'a, R, T> {
     fn new(receiver: &'a R) -> Self {
         LookFuture {
@@ -240,6 +241,20 @@ impl<'a, R: Looked<Outcome = T>, T> LookFuture<'a, R, T> {
         // The relay goes here, outside of the latch.
         self.seat = None;
     }
+
+    /// Takes a seat, and then looks: what comes later calls the seat.
+    fn look(&mut self, relay: Arc<Relay>) -> Poll<T> {
+        let sleeper = Sleeper::relay(Waker::from(relay.clone()));
+        let ticket = self
+            .receiver
+            .in_line(|crowd, seen| crowd.join_with(sleeper, seen));
+        self.seat = Some(Seat { ticket, relay });
+        let Some(found) = self.receiver.find() else {
+            return Poll::Pending;
+        };
+        self.stand_up();
+        Poll::Ready(R::give(found))
+    }
 }
 
 impl<R: Looked<Outcome = T>, T> Future for LookFuture<'_, R, T> {
@@ -261,22 +276,6 @@ impl<R: Looked<Outcome = T>, T> Future for LookFuture<'_, R, T> {
             Some(found) => Poll::Ready(R::give(found)),
             None => self.look(Relay::new(waker)),
         }
-    }
-}
-
-impl<R: Looked<Outcome = T>, T> LookFuture<'_, R, T> {
-    /// Takes a seat, and then looks: what comes later calls the seat.
-    fn look(&mut self, relay: Arc<Relay>) -> Poll<T> {
-        let sleeper = Sleeper::relay(Waker::from(relay.clone()));
-        let ticket = self
-            .receiver
-            .in_line(|crowd, seen| crowd.join_with(sleeper, seen));
-        self.seat = Some(Seat { ticket, relay });
-        let Some(found) = self.receiver.find() else {
-            return Poll::Pending;
-        };
-        self.stand_up();
-        Poll::Ready(R::give(found))
     }
 }
 

@@ -3,7 +3,7 @@
 //! The kernel has no readiness for files: a read from a slow disk blocks its thread. So everything here runs on
 //! the runtime's blocking threads, as by [`unblock`](crate::unblock), and on a plain thread in place. That
 //! costs two switches of threads for each call: many small reads are better done through a
-//! [`BufReader`](std::io::BufReader), whole files by [`read`] and [`write`].
+//! [`BufReader`](std::io::BufReader), whole files by [`read()`] and [`write()`].
 //!
 //! What a call is given, it copies: a job never sees memory of a task that may be cancelled. A cancelled
 //! call unwinds at once, and what it had begun runs to its end. What that means for the position of a file is

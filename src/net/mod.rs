@@ -9,6 +9,8 @@
 //! * `close`, on every socket, ends the waits of other tasks and threads.
 //! * Time limits belong to the handle, and are not shared with its clones.
 //! * Nothing raises SIGPIPE, even in a program that has restored its default action.
+//! * `connect` by name tries the next address after 250 ms, and takes the first that answers.
+//! * [`Server`] is what most accept loops become.
 //! * Urgent (out-of-band) data is not supported: a byte that is sent so does not wake a reader and is not part of
 //!   what it reads, as with std. `SO_OOBINLINE`, by socket2, puts it in line with the rest.
 //!

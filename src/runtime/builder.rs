@@ -308,7 +308,7 @@ fn default_workers() -> io::Result<usize> {
             .trim()
             .parse()
             .ok()
-            .filter(|&workers| workers > 0)
+            .filter(|workers| (1..=4096).contains(workers))
             .ok_or_else(|| {
                 let text =
                     format!("GREENLOOM_WORKERS is {text:?}: it must be a number from 1 to 4096");

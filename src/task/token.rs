@@ -196,7 +196,7 @@ impl Drop for Inner {
 /// waits, [`wait`](Self::wait) waits for the cancellation, [`is_cancelled`](Self::is_cancelled) asks.
 ///
 /// As Go's `Context` with its cause, without values; for deadlines there are
-/// [`timeout`](crate::timeout) and [`cancel_scope`]. In a [`select!`](crate::select) it stands as `wait(token)`.
+/// [`timeout`](crate::timeout) and [`cancel_scope`]. In a [`select!`](macro@crate::select) it stands as `wait(token)`.
 ///
 /// # Examples
 ///

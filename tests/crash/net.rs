@@ -66,7 +66,7 @@ fn a_server_without_descriptors_waits_and_recovers() {
                 server.serve(|connection| (&mut connection.stream()).write_all(b"x"))
             });
             greenloom::yield_now();
-            let mut callers = vec![TcpStream::connect(address).unwrap()];
+            let mut callers = [TcpStream::connect(address).unwrap()];
             callers[0].read_exact(&mut [0]).unwrap();
             let mut files = Vec::new();
             while let Ok(file) = File::open("/dev/null") {

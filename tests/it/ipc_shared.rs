@@ -72,7 +72,7 @@ fn getters_are_served_in_the_order_in_which_they_came() {
         getters.push(Process::spawn(get, (number, queue.clone(), log.clone())).unwrap());
         assert_eq!(log.get(), Ok((number, 0)));
         // It said so before it asked: let it ask. Under load the order may be another, so wait for it.
-        std::thread::sleep(Duration::from_millis(100)); // real sleep: for another process
+        greenloom::sleep(Duration::from_millis(100));
     }
     for item in 10..13 {
         queue.put(&item).unwrap();
@@ -264,7 +264,7 @@ fn permits_are_counted_and_those_of_the_dead_come_back() {
     let hold = |(semaphore, held): (Semaphore, Event)| {
         let _permit = semaphore.acquire().unwrap();
         held.set().unwrap();
-        std::thread::park();
+        greenloom::park();
     };
     let held = Event::new();
     let child = Process::spawn(hold, (semaphore.clone(), held.clone())).unwrap();
@@ -308,12 +308,12 @@ fn events_and_barriers_bring_processes_together() {
     let child =
         Process::spawn(|barrier: Barrier| barrier.wait().is_err(), barrier.clone()).unwrap();
     while barrier.n_waiting().unwrap() == 0 {
-        std::thread::yield_now();
+        greenloom::yield_now();
     }
     child.kill().unwrap();
     child.join().unwrap_err();
     while !barrier.is_broken().unwrap() {
-        std::thread::yield_now();
+        greenloom::yield_now();
     }
     let event = Event::new();
     assert!(!event.wait_timeout(Duration::from_millis(2)).unwrap());
@@ -356,7 +356,7 @@ fn without_the_process_that_serves_it_an_object_is_an_error() {
     let (carrier, receiver) = greenloom::ipc::pipe::<(Queue<u32>, Lock), ()>().unwrap();
     let serve = |carrier: greenloom::ipc::Conn<(Queue<u32>, Lock), ()>| {
         carrier.send(&(Queue::new(), Lock::new())).unwrap();
-        std::thread::park();
+        greenloom::park();
     };
     let child = Process::spawn(serve, carrier).unwrap();
     let (queue, lock) = receiver.recv().unwrap();
@@ -379,7 +379,7 @@ fn waits_for_other_processes_are_no_deadlock() {
         let queue = Arc::new(Queue::<u32>::new());
         let child = Process::spawn(
             |queue: Queue<u32>| {
-                std::thread::sleep(Duration::from_millis(50)); // real sleep: in a child
+                greenloom::sleep(Duration::from_millis(50));
                 queue.put(&5).unwrap();
             },
             (*queue).clone(),

@@ -9,6 +9,7 @@ mod crossbeam_channel;
 mod errgroup;
 mod gevent_queue;
 mod golang_chan;
+mod golang_select;
 mod green_pool;
 mod select;
 mod std_mpsc;

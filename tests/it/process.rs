@@ -34,7 +34,7 @@ fn the_wait_is_green() {
                 }
             }
         });
-        let nap = |millis: u64| std::thread::sleep(Duration::from_millis(millis)); // real sleep: in a child
+        let nap = |millis: u64| greenloom::sleep(Duration::from_millis(millis));
         let process = Process::spawn(nap, 100).unwrap();
         assert!(process.is_alive());
         process.join().unwrap();
@@ -68,7 +68,7 @@ fn exits_aborts_and_kills_are_told_apart() {
     };
     assert_eq!(status.code(), Some(99));
 
-    let sleeper = Process::spawn(|(): ()| std::thread::park(), ()).unwrap();
+    let sleeper = Process::spawn(|(): ()| greenloom::park(), ()).unwrap();
     sleeper.kill().unwrap();
     let error = sleeper.join().unwrap_err();
     assert!(error.to_string().contains("signal: 9"), "{error}");
@@ -87,7 +87,7 @@ fn children_are_listed_while_they_live() {
     let sleeper = Builder::new()
         .name("listed")
         .daemon(true)
-        .spawn(|(): ()| std::thread::park(), ())
+        .spawn(|(): ()| greenloom::park(), ())
         .unwrap();
     let listed = |id| {
         active_children()
@@ -110,4 +110,13 @@ fn processes_have_processes() {
         }
     }
     assert_eq!(Process::spawn(tower, 3).unwrap().join().unwrap(), 3);
+}
+
+#[test]
+fn a_virtual_clock_waits_for_processes() {
+    let joined = greenloom::Runtime::builder().virtual_clock().run(|| {
+        let process = Process::spawn(square, 9).unwrap();
+        process.join().unwrap()
+    });
+    assert_eq!(joined.unwrap(), 81);
 }

@@ -14,7 +14,7 @@ fn square(n: u64) -> u64 {
 
 /// Takes real time, in a worker.
 fn nap(millis: u64) -> u64 {
-    std::thread::sleep(Duration::from_millis(millis)); // real sleep: in another process
+    greenloom::sleep(Duration::from_millis(millis));
     millis
 }
 
@@ -169,7 +169,7 @@ fn waiting_jobs_are_cancelled_and_running_ones_killed() {
     let running = pool.apply_async(nap, 100_000).unwrap();
     let waiting = pool.apply_async(square, 2).unwrap();
     while pool.is_empty() {
-        std::thread::yield_now();
+        greenloom::yield_now();
     }
     assert!(waiting.cancel());
     assert!(!waiting.cancel());

@@ -65,7 +65,7 @@ fn only_a_success_wins() {
         let runner = |n: u32| {
             move || {
                 sleep(SECOND * n);
-                if n % 2 == 0 { Ok(n) } else { Err(n) }
+                if n.is_multiple_of(2) { Ok(n) } else { Err(n) }
             }
         };
         let finish = any([7, 3, 4, 1, 6].map(runner)).unwrap();

@@ -86,6 +86,8 @@ impl Server<TcpListener> {
     /// As [`bind`](Self::bind), with a listener on each worker, among which Linux spreads the connections
     /// (SO_REUSEPORT): no connection crosses from one worker to another, but a worker may get more than its share.
     ///
+    /// The others listen from [`serve`](Self::serve) on; what has come before that is the first one's.
+    ///
     /// Other processes of the same user may then listen at the same address and get a part of its connections.
     ///
     /// # Errors

@@ -9,7 +9,8 @@
 //!
 //! # greenloom::run(|| {
 //! let (senders, receivers): (Vec<_>, Vec<_>) = (0..100).map(|_| channel::bounded(1)).unzip();
-//! greenloom::spawn(move || senders[42].send("hello").unwrap());
+//! let sender = senders[42].clone();
+//! greenloom::spawn(move || sender.send("hello").unwrap());
 //!
 //! let mut arms: Vec<_> = receivers.iter().map(select::recv).collect();
 //! let chosen = Select::over(&mut arms).wait();

@@ -158,3 +158,45 @@ fn a_thousand_connections_at_once() {
         assert_eq!(streams.len(), count);
     });
 }
+
+#[test]
+fn a_runtime_stops_in_the_middle_of_every_wait() {
+    use greenloom::io::copy_bidirectional;
+    use greenloom::net::{UdpSocket, UnixDatagram, UnixListener, UnixStream};
+
+    let path = unix::TempPath::new();
+    let full = unix::TempPath::new();
+    let _receiver = UnixDatagram::bind(&full).unwrap();
+    for workers in [1, 4] {
+        let _ = std::fs::remove_file(&path);
+        let (path, full) = (path.0.clone(), full.0.clone());
+        crate::watch::watched(move || {
+            let ran = Runtime::builder().workers(workers).run(|| {
+                let (near, _far) = pair();
+                let writes = near.try_clone().unwrap();
+                let (inner, outer) = (UnixStream::pair().unwrap().0, pair().0);
+                let (accepts, _) = listen();
+                let unix = UnixListener::bind(&path).unwrap();
+                let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+                let datagrams = UnixDatagram::unbound().unwrap();
+                let tasks = [
+                    spawn(move || drop((&near).read(&mut [0]))),
+                    spawn(move || drop((&writes).write_all(&vec![1; 64 << 20]))),
+                    spawn(move || drop(copy_bidirectional(&inner, &outer))),
+                    spawn(move || drop(accepts.accept())),
+                    spawn(move || drop(unix.accept())),
+                    spawn(move || drop(udp.recv(&mut [0]))),
+                    // Waits by a timer, as the system tells nothing.
+                    spawn(move || while datagrams.send_to(b"x", &full).is_ok() {}),
+                ];
+                greenloom::sleep(Duration::from_millis(5));
+                (tasks, _far)
+            });
+            let (tasks, _far) = ran.unwrap();
+            for task in tasks {
+                let ended = task.join();
+                assert!(ended.is_ok() || ended.unwrap_err().is_cancelled());
+            }
+        });
+    }
+}

@@ -8,10 +8,10 @@ use greenloom::net::{UnixDatagram, UnixListener, UnixStream};
 use super::*;
 
 /// A path that is removed at the end.
-struct TempPath(PathBuf);
+pub(super) struct TempPath(pub(super) PathBuf);
 
 impl TempPath {
-    fn new() -> TempPath {
+    pub(super) fn new() -> TempPath {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("greenloom-{}-{number}", std::process::id());
@@ -28,6 +28,7 @@ impl AsRef<Path> for TempPath {
 impl Drop for TempPath {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -22,7 +22,7 @@ use super::maps::{self, IMap, IMapUnordered};
 /// Processes that are started when they are first needed, and then run one function after the other: Python's
 /// `multiprocessing.Pool`.
 ///
-/// A worker is a process of this same program, in which `main` is not run: see [`Process`](super::Process). What
+/// A worker is a process of this same program, in which `main` is not run: see [`Process`](super::super::Process). What
 /// a function leaves in statics there, the next one on the same worker finds. Which worker that is nobody knows.
 ///
 /// A function that panics is an error of its own job. A worker that dies, by `exit`, a signal or a crash, takes
