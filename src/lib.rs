@@ -103,8 +103,9 @@
 //! | feature | |
 //! |---|---|
 //! | `runtime` (default) | all but [`coroutine`] and [`stack`]; brings mio, slab and socket2 |
+//! | `futures-io` | `AsyncRead` and `AsyncWrite` for the streams of [`net`], for any executor; brings futures-io |
 //!
-//! Without it there are no threads, no clocks and no sockets: a layer to build other schedulers on.
+//! Without `runtime` there are no threads, no clocks and no sockets: a layer to build other schedulers on.
 //!
 //! # Safety
 //!

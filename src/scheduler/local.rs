@@ -56,6 +56,9 @@ pub(crate) struct Local {
     /// Where the innermost of these stretches begins on the stack, see `sys::unwind::fenced`; 0 outside.
     fence: Cell<usize>,
     scopes: RefCell<Scopes>,
+    /// A future that it runs has polled a descriptor: see `io::Polling`.
+    #[cfg(feature = "futures-io")]
+    pub(crate) polls_io: Cell<bool>,
     /// Its task-local values.
     pub(super) slots: Slots,
 }
@@ -88,6 +91,8 @@ impl Local {
             task,
             yielder,
             alerts: Cell::new(if is_hooked { HOOKED } else { 0 }),
+            #[cfg(feature = "futures-io")]
+            polls_io: Cell::new(false),
             io_budget: Cell::new(IO_BUDGET),
             order: Cell::new(None),
             report: Cell::new(None),
