@@ -292,6 +292,7 @@ fn a_future_that_waits_for_a_stream_is_no_deadlock() {
     let (tell, told) = mpsc::channel();
     let writer = thread::spawn(move || {
         told.recv().unwrap();
+        // real sleep: lets the other side come to its wait; right either way.
         thread::sleep(Duration::from_millis(20));
         far.write_all(b"word").unwrap();
     });
