@@ -54,12 +54,24 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
     let waker = Waker::from(bell.clone());
     let mut context = Context::from_waker(&waker);
     let wait = Wait::new("future.block_on");
+    #[cfg(feature = "futures-io")]
+    let polling = crate::io::Polling::begin();
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }
-        while !bell.was_rung() {
+        if bell.was_rung() {
+            // A future that asks to be polled at once lets the neighbours go first.
+            park::yield_now();
+            continue;
+        }
+        #[cfg(feature = "futures-io")]
+        let _hope = polling.hope();
+        loop {
             let _ = park::park(&wait);
+            if bell.was_rung() {
+                break;
+            }
         }
     }
 }

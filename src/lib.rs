@@ -47,11 +47,10 @@
 //! | [`pool`] | bounded work: at most so many tasks at a time, maps over them |
 //! | [`net`] | TCP, UDP and the sockets of the file system with std's names; servers |
 //! | [`io`] | waiting for any other descriptor, copying, the standard input |
-//! | [`net`] | TCP with std's names |
 //! | [`fs`] | files, read and written on other threads |
-//! | [`io`] | waiting for any other descriptor |
 //! | [`signal`] | signals of the system, waited for |
 //! | [`process`] | other programs, and functions of this one in processes of their own |
+//! | [`ipc`] | what processes say to one another: pipes, queues, locks |
 //! | [`future`] | futures of any crate, run by a task or a thread |
 //! | [`thread_pool`] | OS threads for work that blocks or computes, so many at a time |
 //! | [`logging`] | log lines that say which thread or task they come from |
@@ -102,9 +101,12 @@
 //!
 //! | feature | |
 //! |---|---|
+//! | `runtime` (default) | all but [`coroutine`], [`stack`] and the next line; brings mio, slab, socket2, signal-hook and shlex |
+//! | `process` (default) | functions in other processes, and [`ipc`]; brings serde and postcard |
 //! | `runtime` (default) | all but [`coroutine`] and [`stack`]; brings mio, slab and socket2 |
+//! | `futures-io` | `AsyncRead` and `AsyncWrite` for the streams of [`net`], for any executor; brings futures-io |
 //!
-//! Without it there are no threads, no clocks and no sockets: a layer to build other schedulers on.
+//! Without `runtime` there are no threads, no clocks and no sockets: a layer to build other schedulers on.
 //!
 //! # Safety
 //!
@@ -173,6 +175,7 @@
 [`task::TaskGroup`]: #features
 "
 )]
+#![cfg_attr(not(feature = "process"), doc = "\n[`ipc`]: #features")]
 #![deny(unsafe_code)]
 
 pub(crate) mod base;

@@ -167,7 +167,15 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
 const SCHEDULER_DOORS: &[&str] = &["park"];
 
 /// Folders whose files keep the rules that are not about the floors.
-const EVERYWHERE: [&str; 5] = ["src", "tests", "benches", "examples", "models/src"];
+const EVERYWHERE: [&str; 7] = [
+    "src",
+    "tests",
+    "benches",
+    "examples",
+    "models/src",
+    "ecosystem/src",
+    "ecosystem/examples",
+];
 
 const FACE_LINES: usize = 80;
 const FILE_LINES: usize = 700;
@@ -647,7 +655,7 @@ fn nothing_is_left_half_done() {
 #[test]
 fn a_real_sleep_gives_its_reason() {
     let mut faults = Vec::new();
-    for folder in ["tests", "examples"] {
+    for folder in ["tests", "examples", "ecosystem/examples"] {
         for file in sources(folder) {
             let lines: Vec<&str> = file.text.lines().collect();
             for at in finds(&file.code, "thread::sleep") {

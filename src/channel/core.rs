@@ -255,7 +255,9 @@ impl<T> State<T> {
         if !self.is_open() {
             return Err(TrySendError::Disconnected(item));
         }
-        if let Some(waker) = self.promise(own) {
+        if !self.takers.is_empty()
+            && let Some(waker) = self.promise(own)
+        {
             self.items.push_back(item);
             return Ok(Some(waker));
         }

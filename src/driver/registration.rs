@@ -210,6 +210,39 @@ impl Registration {
         }
     }
 
+    /// As [`Registration::arm_by`], for a waker that stands for whoever polls: it stays when it is there already.
+    #[cfg(feature = "futures-io")]
+    pub(crate) fn arm_relay(&self, direction: Direction, tick: Tick, relay: &Waker) -> Arm {
+        let mut waiters = self.lock();
+        if let Some(answer) = self.refusal(direction, tick) {
+            return answer;
+        }
+        match &mut waiters[direction as usize] {
+            // By the allocation: the tables of two clones may differ.
+            Some(other) if other.data() == relay.data() => Arm::Armed,
+            Some(_) => Arm::Busy,
+            empty => {
+                *empty = Some(relay.clone());
+                // Relaxed: see `ReactorShared::waiting`.
+                self.reactor.waiting_count().fetch_add(1, Ordering::Relaxed);
+                Arm::Armed
+            }
+        }
+    }
+
+    /// Takes back what `arm_relay` stored; false if it is not there.
+    #[cfg(feature = "futures-io")]
+    pub(crate) fn withdraw_relay(&self, direction: Direction, relay: &Waker) -> bool {
+        let mut waiters = self.lock();
+        let is_it = |other: &mut Waker| other.data() == relay.data();
+        let waker = waiters[direction as usize].take_if(is_it);
+        drop(waiters);
+        if waker.is_some() {
+            self.reactor.waiting_count().fetch_sub(1, Ordering::Relaxed);
+        }
+        waker.is_some()
+    }
+
     /// May waiters still come?
     #[inline]
     pub(crate) fn standing(&self) -> Standing {

@@ -11,4 +11,6 @@ pub use copy::{Duplex, copy, copy_bidirectional};
 pub use evented::Evented;
 pub(crate) use evented::aim;
 pub use stdin::{Lines, Stdin, stdin};
+#[cfg(feature = "futures-io")]
+pub(crate) use watch::Polling;
 pub(crate) use watch::{Descriptor, Limit, Several, closed_by_another};

@@ -18,6 +18,8 @@
 //! Nothing between the system call and the return can unwind, so a cancelled operation has taken no
 //! bytes. That is why the budget of operations is spent before the call.
 
+#[cfg(feature = "futures-io")]
+mod polled;
 mod several;
 
 use std::io;
@@ -30,6 +32,7 @@ use std::{error, fmt};
 
 use crate::base::clock::{Deadline, real_now};
 use crate::base::error::{Cancelled, TimedOut};
+use crate::driver::reactor::ReactorShared;
 use crate::driver::registration::{Arm, Direction, Registration, Standing, Tick};
 use crate::scheduler::current;
 use crate::scheduler::park::{self, Describe, Wait, Wake};
@@ -37,6 +40,8 @@ use crate::sys::poll::{Interest, poll_fd_or_bell};
 
 use super::bell::{self, Bell};
 
+#[cfg(feature = "futures-io")]
+pub(crate) use polled::Polling;
 pub(crate) use several::Several;
 
 /// How long an operation may wait. The clock is read only when it does wait.
@@ -107,6 +112,9 @@ pub(crate) struct Watch {
     rare: Mutex<Rare>,
     /// Set once, under the lock of `rare`.
     closed: AtomicBool,
+    /// By direction: what wakes the last one to have polled it.
+    #[cfg(feature = "futures-io")]
+    relays: [OnceLock<Arc<polled::Relay>>; 2],
 }
 
 #[derive(Debug, Default)]
@@ -281,7 +289,12 @@ impl Watch {
             return self.wait_on_thread(fd, aim.direction, deadline);
         }
         if let Some((at, tick)) = tick {
-            return park_at(fd, at, tick, aim, deadline);
+            let waited = park_at(fd, at, tick, aim, deadline);
+            #[cfg(feature = "futures-io")]
+            if waited.is_err() && self.displace(at, aim.direction) {
+                return Ok(Waited::Woken);
+            }
+            return waited;
         }
         match self.register(fd)? {
             // Ours alone, and at our own worker's reactor, which is not turned before we park: an edge
@@ -295,7 +308,16 @@ impl Watch {
     #[cold]
     fn register(&self, fd: BorrowedFd<'_>) -> io::Result<Option<At<'_>>> {
         let reactor = current::with_processor(|here| here.map(|here| here.reactor.clone()));
-        let reactor = reactor.expect("a task runs on a worker");
+        self.register_at(&reactor.expect("a task runs on a worker"), fd)
+    }
+
+    /// Registers at a reactor. `None` when somebody else has done so meanwhile, there or elsewhere.
+    #[cold]
+    fn register_at(
+        &self,
+        reactor: &Arc<ReactorShared>,
+        fd: BorrowedFd<'_>,
+    ) -> io::Result<Option<At<'_>>> {
         let mut rare = self.lock();
         if self.is_closed() {
             return Err(closed_by_another());

@@ -21,6 +21,8 @@
 mod addr;
 mod dial;
 mod face;
+#[cfg(feature = "futures-io")]
+mod futures_io;
 mod listener;
 mod listening;
 mod retry;

@@ -4,6 +4,8 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(feature = "futures-io")]
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -174,6 +176,32 @@ impl<S: AsFd> Socket<S> {
         let aim = aim(Direction::Read, reason, limit);
         self.io
             .operate(aim, |source| call(source.as_fd()), |_| false)
+    }
+
+    /// As `read`, for a future.
+    #[cfg(feature = "futures-io")]
+    pub(super) fn poll_read(
+        &self,
+        waker: &Waker,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+        drained: impl Fn(&usize) -> bool,
+    ) -> Poll<io::Result<usize>> {
+        let call = || call(self.as_fd()).and_then(|got| self.check_end(got));
+        let watch = self.io.watch();
+        watch.poll_operate(self.as_fd(), Direction::Read, waker, call, drained)
+    }
+
+    /// As `write`, for a future.
+    #[cfg(feature = "futures-io")]
+    pub(super) fn poll_write(
+        &self,
+        waker: &Waker,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+        drained: impl Fn(&usize) -> bool,
+    ) -> Poll<io::Result<usize>> {
+        let call = || call(self.as_fd());
+        let watch = self.io.watch();
+        watch.poll_operate(self.as_fd(), Direction::Write, waker, call, drained)
     }
 
     /// For a wait for this one and others.

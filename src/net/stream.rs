@@ -48,7 +48,7 @@ use super::socket::{Socket, zero_timeout};
 /// # io::Result::Ok(()) }).unwrap();
 /// ```
 pub struct TcpStream {
-    socket: Socket<std::net::TcpStream>,
+    pub(super) socket: Socket<std::net::TcpStream>,
 }
 
 impl TcpStream {

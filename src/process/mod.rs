@@ -37,7 +37,7 @@ pub use pipes::{ChildStderr, ChildStdin, ChildStdout};
 #[cfg(feature = "process")]
 pub use remote::{
     ActiveChild, Builder, IMap, IMapUnordered, NotReady, PoolBuilder, PoolError, Process,
-    ProcessPanic, ProcessPool, TaskError, TaskHandle, active_children, current_name,
+    ProcessPanic, ProcessPool, TaskError, TaskHandle, active_children, current_name, init,
 };
 pub use split::{SplitError, split};
 pub use status::{ExitStatusError, check, exit_signal, send_signal, send_signal_to_group};

@@ -293,7 +293,15 @@ impl Builder {
             max_threads: config.blocking_threads,
             ..blocking_pool::Config::default()
         });
-        let shared = Shared::new(config, sleepers, mailboxes, stealers.into(), blocking);
+        let shared = Shared::new(
+            config,
+            sleepers,
+            mailboxes,
+            stealers.into(),
+            blocking,
+            #[cfg(feature = "futures-io")]
+            berths[0].reactor.shared().clone(),
+        );
         Ok(Parts {
             shared: Arc::new(shared),
             berths,

@@ -64,6 +64,9 @@ struct Rare {
     /// 0 outside.
     fence: Cell<usize>,
     scopes: RefCell<Scopes>,
+    /// A future that it runs has polled a descriptor: see `io::Polling`.
+    #[cfg(feature = "futures-io")]
+    pub(crate) polls_io: Cell<bool>,
     /// Its task-local values.
     slots: Slots,
 }
@@ -98,6 +101,8 @@ impl Local {
             task,
             yielder,
             alerts: Cell::new(if is_hooked { HOOKED } else { 0 }),
+            #[cfg(feature = "futures-io")]
+            polls_io: Cell::new(false),
             io_budget: Cell::new(IO_BUDGET),
             no_park: Cell::new(0),
             cleanups: Cell::new(0),

@@ -133,6 +133,13 @@ fn yield_at(place: &'static Location<'static>) {
     let _has_yielded = current::yield_here(place);
 }
 
+/// As [`spend_budget`], for a poll, in which nobody may be made to wait: true when the task ought to yield before
+/// it goes on.
+#[cfg(feature = "futures-io")]
+pub(crate) fn is_budget_spent() -> bool {
+    current::with_task(|task| task.is_some_and(|(_, local)| local.spend() && !local.is_in_hook()))
+}
+
 /// The deadline that lies `duration` ahead.
 #[inline]
 pub(crate) fn deadline(duration: Duration) -> Deadline {

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::driver::blocking_pool::BlockingPool;
+#[cfg(feature = "futures-io")]
+use crate::driver::reactor::ReactorShared;
 
 use super::config::Config;
 use super::deque::{Owner, Steal, Stealer};
@@ -21,6 +23,9 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) sleepers: Arc<Sleepers>,
     pub(crate) mailboxes: Box<[Arc<Mailbox>]>,
+    /// Of the first worker: where descriptors are watched for who is on none.
+    #[cfg(feature = "futures-io")]
+    pub(crate) reactor: Arc<ReactorShared>,
     stealers: Box<[Stealer<TaskRef>]>,
     injector: Mutex<Injector>,
     /// How many tasks the injector holds: looked at before its lock is taken.
@@ -75,6 +80,7 @@ impl Shared {
         mailboxes: Box<[Arc<Mailbox>]>,
         stealers: Box<[Stealer<TaskRef>]>,
         blocking: BlockingPool,
+        #[cfg(feature = "futures-io")] reactor: Arc<ReactorShared>,
     ) -> Self {
         let mailboxes_len = mailboxes.len();
         // Relaxed: only distinctness matters.
@@ -84,6 +90,8 @@ impl Shared {
             config,
             sleepers,
             mailboxes,
+            #[cfg(feature = "futures-io")]
+            reactor,
             stealers,
             injector: Mutex::default(),
             injected: AtomicUsize::new(0),

@@ -61,8 +61,9 @@ fn it_agrees_with_a_naive_line_under_random_use() {
 
 #[test]
 fn a_select_that_was_won_elsewhere_is_passed_over_and_its_own_seat_is_skipped() {
-    let claim = || -> &'static Claim { Box::leak(Box::new(Claim::new())) };
-    let (won, open) = (claim(), claim());
+    // Never freed, and no leak.
+    static CLAIMS: std::sync::OnceLock<[Claim; 2]> = std::sync::OnceLock::new();
+    let [won, open] = CLAIMS.get_or_init(|| [Claim::new(), Claim::new()]);
     won.begin();
     open.begin();
     let mut list = WaitList::new();

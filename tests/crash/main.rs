@@ -13,6 +13,8 @@ mod overflow;
 mod panic_abort;
 #[cfg(feature = "runtime")]
 mod process;
+#[cfg(feature = "process")]
+mod processes;
 mod stack_limits;
 #[cfg(feature = "runtime")]
 mod stackless;

@@ -3,6 +3,8 @@
 mod copy;
 mod dial;
 mod elsewhere;
+#[cfg(feature = "futures-io")]
+mod polled;
 mod server;
 mod udp;
 mod unix;

@@ -111,3 +111,12 @@ fn processes_have_processes() {
     }
     assert_eq!(Process::spawn(tower, 3).unwrap().join().unwrap(), 3);
 }
+
+#[test]
+fn a_virtual_clock_waits_for_processes() {
+    let joined = greenloom::Runtime::builder().virtual_clock().run(|| {
+        let process = Process::spawn(square, 9).unwrap();
+        process.join().unwrap()
+    });
+    assert_eq!(joined.unwrap(), 81);
+}

@@ -391,6 +391,7 @@ fn a_deadlock_report_names_what_a_select_waits_for() {
         report.contains("select on a value from a bounded channel"),
         "{report}"
     );
+    assert!(report.contains(file!()), "{report}");
     assert!(
         report.contains(", or an Event that nobody has set"),
         "{report}"

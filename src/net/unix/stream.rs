@@ -40,7 +40,7 @@ use crate::sys::socket;
 /// # echo.join().unwrap() }).unwrap();
 /// ```
 pub struct UnixStream {
-    socket: Socket<net::UnixStream>,
+    pub(in crate::net) socket: Socket<net::UnixStream>,
 }
 
 impl UnixStream {

@@ -78,6 +78,28 @@ pub(super) fn next_depth() -> io::Result<u32> {
     }
 }
 
+/// Says whether functions of this program can be run in processes of their own from here.
+///
+/// A program needs no such call: children turn off before `main` by themselves. It is for those who want to know
+/// early, and for builds that leave out what nobody mentions: this mention keeps the children's entry in. Called at
+/// the beginning of `main`, it turns a fault that would show at the first [`Process`](super::Process) into one at
+/// the start. In a child it is never reached.
+///
+/// # Errors
+///
+/// `Unsupported` in a library that was loaded into another program, which a new process would run instead;
+/// `NotFound` when the program's own file cannot be found; others when it is started by itself without end.
+///
+/// # Examples
+///
+/// ```
+/// greenloom::process::init()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn init() -> io::Result<()> {
+    super::launch::check()
+}
+
 /// The name that this process was given by its parent; `None` in one that was not started by
 /// [`Process`](super::Process) or a pool.
 pub fn current_name() -> Option<&'static str> {

@@ -16,7 +16,7 @@ mod process;
 mod protocol;
 mod registry;
 
-pub use entry::current_name;
+pub use entry::{current_name, init};
 pub use error::{ProcessPanic, TaskError};
 pub use pool::{IMap, IMapUnordered, NotReady, PoolBuilder, PoolError, ProcessPool, TaskHandle};
 pub use process::{Builder, Process};

@@ -53,6 +53,16 @@ use super::protocol::{self, Reply};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// What a closure captures would not cross, so one that captures is refused, even if it is a `Copy` value of no size:
+///
+/// ```compile_fail,E0308
+/// #[derive(Clone, Copy)]
+/// struct Witness(());
+///
+/// let witness = Witness(());
+/// let _ = greenloom::process::Process::spawn(move |n: u64| { let _witness = witness; n }, 7);
+/// ```
 #[must_use = "a process that is not joined goes on by itself; say so with drop() if that is meant"]
 pub struct Process<R> {
     state: Arc<State>,

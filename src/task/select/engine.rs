@@ -168,39 +168,59 @@ pub(super) trait Arms {
     fn look(&self, number: usize) -> Option<&dyn Stand>;
 }
 
-/// Numbers below `count`, in a list that the caller puts in order.
-#[inline]
-fn with_numbers<R>(count: usize, f: impl FnOnce(&mut [u32]) -> R) -> R {
-    let mut few = [0, 1, 2, 3, 4, 5, 6, 7];
-    if count <= FEW {
-        return f(&mut few[..count]);
+/// The numbers of the arms, in a list to be put in order. No closure, which would hide the caller's place from the
+/// reports.
+struct Numbers {
+    few: [u32; FEW],
+    many: Vec<u32>,
+    count: usize,
+}
+
+impl Numbers {
+    #[inline]
+    fn new(count: usize) -> Self {
+        let many = match count <= FEW {
+            true => Vec::new(),
+            false => (0..count as u32).collect(),
+        };
+        Numbers {
+            few: [0, 1, 2, 3, 4, 5, 6, 7],
+            many,
+            count,
+        }
     }
-    let mut many: Vec<u32> = (0..count as u32).collect();
-    f(&mut many)
+
+    #[inline]
+    fn list(&mut self) -> &mut [u32] {
+        match self.count <= FEW {
+            true => &mut self.few[..self.count],
+            false => &mut self.many,
+        }
+    }
 }
 
 /// Tries each arm, in an order in which all are equally likely to come first, second and so on.
 #[inline]
 pub(super) fn attempt(arms: &mut impl Arms) -> Option<usize> {
-    with_numbers(arms.count(), |numbers| {
-        let mut bits = park::random();
-        for next in 0..numbers.len() {
-            let left = (numbers.len() - next) as u128;
-            // The high half is a number below `left`; the low half is as random as before. Some bits
-            // are lost at each step: new ones in time.
-            if next % 8 == 7 {
-                bits = park::random();
-            }
-            let wide = u128::from(bits) * left;
-            bits = wide as u64;
-            numbers.swap(next, next + (wide >> 64) as usize);
-            let number = numbers[next] as usize;
-            if arms.arm(number).is_some_and(|arm| arm.attempt()) {
-                return Some(number);
-            }
+    let mut numbers = Numbers::new(arms.count());
+    let numbers = numbers.list();
+    let mut bits = park::random();
+    for next in 0..numbers.len() {
+        let left = (numbers.len() - next) as u128;
+        // The high half is a number below `left`; the low half is as random as before. Some bits are lost
+        // at each step: new ones in time.
+        if next % 8 == 7 {
+            bits = park::random();
         }
-        None
-    })
+        let wide = u128::from(bits) * left;
+        bits = wide as u64;
+        numbers.swap(next, next + (wide >> 64) as usize);
+        let number = numbers[next] as usize;
+        if arms.arm(number).is_some_and(|arm| arm.attempt()) {
+            return Some(number);
+        }
+    }
+    None
 }
 
 /// As [`wait`], by what a select says of how long it waits.
@@ -220,30 +240,28 @@ pub(super) fn wait_until(arms: &mut dyn Arms, until: Until) -> Option<usize> {
 /// Waits until one arm has been done; `None` when the deadline passed first.
 #[cold]
 #[track_caller]
-pub(super) fn wait(arms: &mut dyn Arms, deadline: Deadline) -> Option<usize> {
+fn wait(arms: &mut dyn Arms, deadline: Deadline) -> Option<usize> {
     assert!(arms.count() <= Claim::MAX_ARMS, "too many arms");
-    with_numbers(arms.count(), |numbers| {
-        // In place, as there may be no memory for it but the stack.
-        numbers.sort_unstable_by_key(|&number| {
-            arms.look(number as usize).map_or(0, |arm| arm.place())
-        });
-        let held = Held::take();
-        held.begin();
-        let mut line = InLine {
-            arms,
-            claim: *held,
-            order: numbers,
-            seated: 0,
-        };
-        let chosen = match line.sit() {
-            Some(chosen) => Some(chosen),
-            None => line.wait(deadline),
-        };
-        // What `InLine` does when it is dropped, but for the arm that was chosen.
-        line.leave_all(chosen, |_| ());
-        std::mem::forget(line);
-        chosen
-    })
+    let mut numbers = Numbers::new(arms.count());
+    let numbers = numbers.list();
+    // In place, as there may be no memory for it but the stack.
+    numbers.sort_unstable_by_key(|&number| arms.look(number as usize).map_or(0, |arm| arm.place()));
+    let held = Held::take();
+    held.begin();
+    let mut line = InLine {
+        arms,
+        claim: *held,
+        order: numbers,
+        seated: 0,
+    };
+    let chosen = match line.sit() {
+        Some(chosen) => Some(chosen),
+        None => line.wait(deadline),
+    };
+    // What `InLine` does when it is dropped, but for the arm that was chosen.
+    line.leave_all(chosen, |_| ());
+    std::mem::forget(line);
+    chosen
 }
 
 /// A select with seats at the first of its arms, in order; they are given up on every way out.

@@ -61,11 +61,7 @@ fn selects_do_the_work_of_four_tasks() {
         scope(|scope| {
             for (sender, receiver) in senders.iter().zip(&receivers) {
                 scope.spawn(move || (0..EACH).for_each(|n| sender.send(n).unwrap()));
-                scope.spawn(move || {
-                    (0..EACH).for_each(|_| {
-                        let _item: usize = receiver.recv().unwrap();
-                    })
-                });
+                scope.spawn(move || (0..EACH).for_each(|_| drop(receiver.recv().unwrap())));
             }
             let (senders, receivers) = (&senders, &receivers);
             scope.spawn(move || {
@@ -463,22 +459,26 @@ fn thousands_of_selects_come_out_even() {
             .map(|n| {
                 let (there, back, sum) = (there.clone(), back.clone(), sum.clone());
                 spawn(move || {
-                    let mut is_sender = n % 2 == 0;
-                    for _ in 0..2 {
-                        match is_sender {
-                            true => select! {
-                                send(there.0, n) -> sent => sent.unwrap(),
-                                send(back.0, n) -> sent => sent.unwrap(),
-                            },
-                            false => {
-                                let got = select! {
-                                    recv(back.1) -> got => got,
-                                    recv(there.1) -> got => got,
-                                };
+                    let (mut has_sent, mut has_received) = (false, false);
+                    while !(has_sent && has_received) {
+                        select! {
+                            send(there.0, n) -> sent if !has_sent => {
+                                sent.unwrap();
+                                has_sent = true;
+                            }
+                            send(back.0, n) -> sent if !has_sent => {
+                                sent.unwrap();
+                                has_sent = true;
+                            }
+                            recv(back.1) -> got if !has_received => {
                                 sum.fetch_add(got.unwrap(), Ordering::Relaxed);
+                                has_received = true;
+                            }
+                            recv(there.1) -> got if !has_received => {
+                                sum.fetch_add(got.unwrap(), Ordering::Relaxed);
+                                has_received = true;
                             }
                         }
-                        is_sender = !is_sender;
                     }
                 })
             })

@@ -70,6 +70,14 @@ struct State {
     broken: Option<Arc<str>>,
 }
 
+/// What became of a runner and its job.
+enum Served {
+    /// The job has ended, or is in the queue; the runner goes on with this worker, if any.
+    By(Option<Member>),
+    /// The job is in the queue, for others; the runner is no member any more.
+    HandedBack,
+}
+
 /// A worker and what it has done.
 #[derive(Debug)]
 pub(super) struct Member {
@@ -121,8 +129,27 @@ impl Crew {
 
     fn run(self: Arc<Self>, mut member: Option<Member>) {
         while let Some(job) = self.next_job(&mut member) {
-            member = self.serve(member, &job);
+            match self.serve(member, &job) {
+                Served::By(next) => member = next,
+                Served::HandedBack => return,
+            }
         }
+    }
+
+    /// Gives a job back for which no worker could be started, if others are there who work off the queue: an idle
+    /// worker, which is returned, or runners and callers, who look there when they have done.
+    fn hand_back(&self, job: &Arc<Job>) -> Result<Served, ()> {
+        let mut state = self.lock();
+        if state.is_terminated || state.members == 1 {
+            return Err(());
+        }
+        state.queue.push_front(job.clone());
+        // This runner goes on with an idle worker, and the two are one member, or goes.
+        state.members -= 1;
+        Ok(match state.idle.pop() {
+            Some(member) => Served::By(Some(member)),
+            None => Served::HandedBack,
+        })
     }
 
     /// The next job; without one, the member is given up.
@@ -142,24 +169,29 @@ impl Crew {
         None
     }
 
-    fn serve(self: &Arc<Self>, member: Option<Member>, job: &Arc<Job>) -> Option<Member> {
+    fn serve(self: &Arc<Self>, member: Option<Member>, job: &Arc<Job>) -> Served {
         let ready = member.filter(|member| !member.worker.is_gone());
         let mut member = match ready.map_or_else(|| self.recruit(), Ok) {
             Ok(member) => member,
             Err(error) => {
+                if let TaskError::Io(_) = error
+                    && let Ok(served) = self.hand_back(job)
+                {
+                    return served;
+                }
                 self.end(job, Err(error));
-                return None;
+                return Served::By(None);
             }
         };
         let Some(mut outgoing) = job.begin(&member.worker.kid) else {
             // It ended meanwhile, or is to be ended.
             self.end(job, Err(TaskError::Terminated));
-            return Some(member);
+            return Served::By(Some(member));
         };
         let outcome = self.call(&mut member, &mut outgoing);
         let lives = outcome.is_ok();
         self.end(job, outcome);
-        self.keep(member, lives)
+        Served::By(self.keep(member, lives))
     }
 
     /// A job on a worker, to its end.
@@ -226,9 +258,13 @@ impl Crew {
             stdout: output(),
             stderr: output(),
         };
-        let worker = launch
-            .start()
-            .map_err(|error| self.false_start(error.into()))?;
+        let worker = launch.start().map_err(|error| {
+            // Beside others who live it is want of room, and no fault of the pool.
+            match self.lock().members > 1 {
+                true => error.into(),
+                false => self.false_start(error.into()),
+            }
+        })?;
         let kid = worker.kid.clone();
         let is_terminated = {
             let mut state = self.lock();
