@@ -132,7 +132,8 @@ impl Suspended {
         }
         let record = self.local.cast::<[u8; 64]>();
         prefetch(record);
-        prefetch(record.wrapping_offset(3));
+        // Counted out in the release build: the record begins 160 bytes below the link.
+        prefetch(record.wrapping_offset(2));
     }
 
     /// Looks at the record of a suspended task, from its worker's own stack.

@@ -85,19 +85,33 @@ impl<T> Seat<T> {
         } else if before.is_detached() {
             // SAFETY: the handle was gone before COMPLETE: nobody else will look.
             let outcome = unsafe { (*self.outcome.get()).take() };
-            caught(|| report_unjoined(task, outcome.as_ref()));
-            drop_caught(task, outcome);
+            drop_unjoined(task, outcome);
         } else if before.is_joining() {
             // SAFETY: JOINING was set when COMPLETE came: the waker is ours.
             if let Some(waker) = unsafe { (*self.waker.get()).take() } {
-                match TaskRef::of_waker(&waker) {
-                    Some(joiner) => wake::wake_next(&joiner),
-                    // Somebody's code, which may do anything.
-                    None => {
-                        caught(|| waker.wake());
-                    }
-                }
+                wake_joiner(waker);
             }
+        }
+    }
+}
+
+/// Out of line, as all that follows up to `drop_all_caught`: each type of closure would have its own copy,
+/// and its registers to save, on the way of those that end quietly.
+#[inline(never)]
+fn drop_unjoined<T>(task: &TaskRef, outcome: Option<Result<T, Fault>>) {
+    if let Some(Err(fault)) = &outcome {
+        caught(|| report(task, fault));
+    }
+    drop_caught(task, outcome);
+}
+
+#[inline(never)]
+fn wake_joiner(waker: Waker) {
+    match TaskRef::of_waker(&waker) {
+        Some(joiner) => wake::wake_next(&joiner),
+        // Somebody's code, which may do anything.
+        None => {
+            caught(|| waker.wake());
         }
     }
 }
@@ -122,13 +136,18 @@ pub(super) fn caught(f: impl FnOnce()) -> bool {
 
 /// A user's destructor may panic; that is the end of the value, not of the worker. It may wait as well: a
 /// cancellation has done its work by then and does not disturb it.
+#[inline(never)]
 fn drop_caught<V>(task: &TaskRef, value: V) {
-    if !std::mem::needs_drop::<V>() {
-        return;
+    if std::mem::needs_drop::<V>() {
+        let mut value = Some(value);
+        drop_all_caught(task, &mut || drop(value.take()));
     }
+}
+
+fn drop_all_caught(task: &TaskRef, drop: &mut dyn FnMut()) {
     let is_shielded = task.fate().is_cancelled()
         && current::with_local(|local| local.map(Local::push_shield).is_some());
-    let has_panicked = caught(|| drop(value));
+    let has_panicked = caught(drop);
     if is_shielded {
         current::with_local(|local| local.map(Local::pop_scope));
     }
@@ -144,21 +163,15 @@ fn end_slots() {
 }
 
 #[cold]
-fn report<T>(task: &TaskRef, outcome: &Result<T, Fault>) {
-    match outcome {
-        Err(Fault::Panicked(payload)) => log::error!(
+fn report(task: &TaskRef, fault: &Fault) {
+    match fault {
+        Fault::Panicked(payload) => log::error!(
             "{:?} panicked and nobody joined it: {}",
             **task,
             panic_text(payload.as_ref())
         ),
-        Err(Fault::NoStack(error)) => log::error!("{:?} never ran: {error}", **task),
-        _ => {}
-    }
-}
-
-fn report_unjoined<T>(task: &TaskRef, outcome: Option<&Result<T, Fault>>) {
-    if let Some(outcome @ Err(_)) = outcome {
-        report(task, outcome);
+        Fault::NoStack(error) => log::error!("{:?} never ran: {error}", **task),
+        Fault::Cancelled => {}
     }
 }
 
@@ -167,6 +180,13 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("(no message)")
+}
+
+/// An unwinding has come to the task's root.
+#[cold]
+fn arrived(payload: Box<dyn Any + Send>) -> Fault {
+    current::with_local(|local| local.map(|local| local.caught(false)));
+    classify(payload)
 }
 
 /// What a caught unwinding of a task's closure means.
@@ -190,10 +210,7 @@ unsafe impl<F: FnOnce() -> T, T, E: Farewell> Body for Packet<F, T, E> {
             drop_caught(task, closure);
             Err(Fault::Cancelled)
         } else {
-            catch_unwind(AssertUnwindSafe(closure)).map_err(|payload| {
-                current::with_local(|local| local.map(|local| local.caught(false)));
-                classify(payload)
-            })
+            catch_unwind(AssertUnwindSafe(closure)).map_err(arrived)
         };
         end_slots();
         // Before its joiner can know of the end, and spawn another in its place.
@@ -502,7 +519,9 @@ impl<T> Drop for Joiner<T> {
         if is_complete {
             // SAFETY: COMPLETE came before DETACHED: the outcome, if it was not taken, is the handle's.
             let outcome = unsafe { (*self.seat().outcome.get()).take() };
-            report_unjoined(&self.task, outcome.as_ref());
+            if let Some(Err(fault)) = &outcome {
+                report(&self.task, fault);
+            }
             drop(outcome);
         }
     }
