@@ -151,7 +151,11 @@ impl<'a> Select<'a> {
     fn choose(&mut self, until: Until) -> Option<usize> {
         // Before anything else: the yield may unwind.
         park::spend_budget();
-        engine::attempt(self).or_else(|| engine::wait_until(self, until))
+        // No closure round the wait: it would not know the caller's line.
+        match engine::attempt(self) {
+            None => engine::wait_until(self, until),
+            chosen => chosen,
+        }
     }
 }
 

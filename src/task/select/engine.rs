@@ -168,39 +168,41 @@ pub(super) trait Arms {
     fn look(&self, number: usize) -> Option<&dyn Stand>;
 }
 
+/// The numbers of a few arms.
+const FIRST: [u32; FEW] = [0, 1, 2, 3, 4, 5, 6, 7];
+
 /// Numbers below `count`, in a list that the caller puts in order.
 #[inline]
-fn with_numbers<R>(count: usize, f: impl FnOnce(&mut [u32]) -> R) -> R {
-    let mut few = [0, 1, 2, 3, 4, 5, 6, 7];
+fn list<'a>(count: usize, few: &'a mut [u32; FEW], many: &'a mut Vec<u32>) -> &'a mut [u32] {
     if count <= FEW {
-        return f(&mut few[..count]);
+        return &mut few[..count];
     }
-    let mut many: Vec<u32> = (0..count as u32).collect();
-    f(&mut many)
+    many.extend(0..count as u32);
+    many
 }
 
 /// Tries each arm, in an order in which all are equally likely to come first, second and so on.
 #[inline]
 pub(super) fn attempt(arms: &mut impl Arms) -> Option<usize> {
-    with_numbers(arms.count(), |numbers| {
-        let mut bits = park::random();
-        for next in 0..numbers.len() {
-            let left = (numbers.len() - next) as u128;
-            // The high half is a number below `left`; the low half is as random as before. Some bits
-            // are lost at each step: new ones in time.
-            if next % 8 == 7 {
-                bits = park::random();
-            }
-            let wide = u128::from(bits) * left;
-            bits = wide as u64;
-            numbers.swap(next, next + (wide >> 64) as usize);
-            let number = numbers[next] as usize;
-            if arms.arm(number).is_some_and(|arm| arm.attempt()) {
-                return Some(number);
-            }
+    let (mut few, mut many) = (FIRST, Vec::new());
+    let numbers = list(arms.count(), &mut few, &mut many);
+    let mut bits = park::random();
+    for next in 0..numbers.len() {
+        let left = (numbers.len() - next) as u128;
+        // The high half is a number below `left`; the low half is as random as before. Some bits
+        // are lost at each step: new ones in time.
+        if next % 8 == 7 {
+            bits = park::random();
         }
-        None
-    })
+        let wide = u128::from(bits) * left;
+        bits = wide as u64;
+        numbers.swap(next, next + (wide >> 64) as usize);
+        let number = numbers[next] as usize;
+        if arms.arm(number).is_some_and(|arm| arm.attempt()) {
+            return Some(number);
+        }
+    }
+    None
 }
 
 /// As [`wait`], by what a select says of how long it waits.
@@ -221,29 +223,29 @@ pub(super) fn wait_until(arms: &mut dyn Arms, until: Until) -> Option<usize> {
 #[cold]
 #[track_caller]
 pub(super) fn wait(arms: &mut dyn Arms, deadline: Deadline) -> Option<usize> {
-    assert!(arms.count() <= Claim::MAX_ARMS, "too many arms");
-    with_numbers(arms.count(), |numbers| {
-        // In place, as there may be no memory for it but the stack.
-        numbers.sort_unstable_by_key(|&number| {
-            arms.look(number as usize).map_or(0, |arm| arm.place())
-        });
-        let held = Held::take();
-        held.begin();
-        let mut line = InLine {
-            arms,
-            claim: *held,
-            order: numbers,
-            seated: 0,
-        };
-        let chosen = match line.sit() {
-            Some(chosen) => Some(chosen),
-            None => line.wait(deadline),
-        };
-        // What `InLine` does when it is dropped, but for the arm that was chosen.
-        line.leave_all(chosen, |_| ());
-        std::mem::forget(line);
-        chosen
-    })
+    let count = arms.count();
+    assert!(count <= Claim::MAX_ARMS, "too many arms");
+    let (mut few, mut many) = (FIRST, Vec::new());
+    // No closure round the wait: it would not know the caller's line.
+    let order = list(count, &mut few, &mut many);
+    // In place, as there may be no memory for it but the stack.
+    order.sort_unstable_by_key(|&number| arms.look(number as usize).map_or(0, |arm| arm.place()));
+    let held = Held::take();
+    held.begin();
+    let mut line = InLine {
+        arms,
+        claim: *held,
+        order,
+        seated: 0,
+    };
+    let chosen = match line.sit() {
+        Some(chosen) => Some(chosen),
+        None => line.wait(deadline),
+    };
+    // What `InLine` does when it is dropped, but for the arm that was chosen.
+    line.leave_all(chosen, |_| ());
+    std::mem::forget(line);
+    chosen
 }
 
 /// A select with seats at the first of its arms, in order; they are given up on every way out.
