@@ -55,7 +55,8 @@
 ///
 /// # What is certain
 ///
-/// Conditions and operands are evaluated once, in the order in which they stand. Exactly one arm is done, at one
+/// Conditions and operands are evaluated once, in the order in which they stand, and last of all the duration of
+/// a `timeout`, wherever it stands: it counts from then on. Exactly one arm is done, at one
 /// moment; the others have done nothing: no value is taken out of a channel, none is put in, a task is not
 /// joined. Of several arms that are ready each is as likely as the others; two selects that face each other over
 /// a [`rendezvous`](crate::channel::rendezvous) meet. A select does not meet itself. No task is spawned, and up to

@@ -502,7 +502,9 @@ impl GreenPool {
             seat => seat,
         };
         match seat {
-            Ok(seat) => Some(launch(seat, job()).map_err(JoinError::NoStack)),
+            // Not waited for here, though it was lent: a wait that is cut short would lose it, and the
+            // iterator, which has nothing else under way, waits for it next.
+            Ok(seat) => Some(start(seat, job()).map_err(JoinError::NoStack)),
             Err(NoSeat::Full) => None,
             Err(NoSeat::Closed) => {
                 drop(job());
@@ -535,7 +537,7 @@ impl<T> Job<'_, T> {
     }
 }
 
-/// Spawns the task that a seat goes with.
+/// Spawns the task that a seat goes with; waits for its end where the seat was lent.
 #[track_caller]
 fn launch<F, T>(seat: Seat, f: F) -> std::io::Result<JoinHandle<T>>
 where
@@ -543,7 +545,7 @@ where
     T: Send + 'static,
 {
     let is_lent = seat.is_lent;
-    let handle = Builder::new().spawn(move || seat.run(f))?;
+    let handle = start(seat, f)?;
     if !is_lent {
         return Ok(handle);
     }
@@ -554,4 +556,14 @@ where
         handle.wait_for_end();
     }
     Ok(inline.handle.take().expect("it was put in above"))
+}
+
+/// Spawns the task that a seat goes with, for a caller that will wait for its end.
+#[track_caller]
+fn start<F, T>(seat: Seat, f: F) -> std::io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    Builder::new().spawn(move || seat.run(f))
 }

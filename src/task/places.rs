@@ -102,12 +102,16 @@ impl Places {
             book.line.push_back(seat.clone());
             seat
         };
-        let seated = Seated { places: self, seat };
+        let mut seated = Seated {
+            places: self,
+            seat: Some(seat),
+        };
         let wait = Wait::new(reason).on(self);
         while !seated.is_called() {
             let _ = park::park(&wait);
         }
-        std::mem::forget(seated);
+        // Dropped, and not forgotten: it holds a count of the waiter.
+        seated.seat = None;
         Place { places: self }
     }
 
@@ -143,26 +147,57 @@ impl Drop for Place<'_> {
 /// A waiter in line.
 struct Seated<'a> {
     places: &'a Places,
-    seat: Arc<Seat>,
+    /// `None` once it has come for its place.
+    seat: Option<Arc<Seat>>,
 }
 
 impl Seated<'_> {
     fn is_called(&self) -> bool {
         let _book = self.places.book();
-        self.seat.is_called.load(Ordering::Relaxed)
+        let seat = self.seat.as_ref();
+        seat.is_some_and(|seat| seat.is_called.load(Ordering::Relaxed))
     }
 }
 
 impl Drop for Seated<'_> {
     /// Unwinds: out of the line, or past the place that was promised.
     fn drop(&mut self) {
+        let Some(mine) = &self.seat else { return };
         let is_called = {
             let mut book = self.places.book();
-            book.line.retain(|seat| !Arc::ptr_eq(seat, &self.seat));
-            self.seat.is_called.load(Ordering::Relaxed)
+            book.line.retain(|seat| !Arc::ptr_eq(seat, mine));
+            mine.is_called.load(Ordering::Relaxed)
         };
         if is_called {
             self.places.leave();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn who_has_waited_for_a_place_leaves_nothing_behind() {
+        let places = Places::default();
+        places.set_limit(Some(1));
+        let first = places.take("test.place");
+        let seat = thread::scope(|s| {
+            let other = s.spawn(|| drop(places.take("test.place")));
+            let seat = loop {
+                if let Some(seat) = places.book().line.front() {
+                    break Arc::downgrade(seat);
+                }
+                thread::yield_now();
+            };
+            drop(first);
+            other.join().unwrap();
+            seat
+        });
+        assert!(seat.upgrade().is_none());
+        assert!(places.try_take().is_some());
     }
 }
