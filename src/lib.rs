@@ -245,3 +245,8 @@ mod compile_fail;
 #[cfg(all(doctest, feature = "runtime"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
+
+/// The examples of docs/port_std_program.md, run as tests.
+#[cfg(all(doctest, feature = "runtime"))]
+#[doc = include_str!("../docs/port_std_program.md")]
+mod port_std_program {}

@@ -61,7 +61,11 @@ fn selects_do_the_work_of_four_tasks() {
         scope(|scope| {
             for (sender, receiver) in senders.iter().zip(&receivers) {
                 scope.spawn(move || (0..EACH).for_each(|n| sender.send(n).unwrap()));
-                scope.spawn(move || (0..EACH).for_each(|_| drop(receiver.recv().unwrap())));
+                scope.spawn(move || {
+                    (0..EACH).for_each(|_| {
+                        let _item: usize = receiver.recv().unwrap();
+                    })
+                });
             }
             let (senders, receivers) = (&senders, &receivers);
             scope.spawn(move || {
