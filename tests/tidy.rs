@@ -70,10 +70,7 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "what a process does before its main: environment, signals, constructors",
     ),
     ("sys/cpu.rs", "the prefetch instruction"),
-    (
-        "base/table.rs",
-        "a cell of a slice of plain values: one thread, and no reference leaves it",
-    ),
+    ("base/table.rs", "a cell of values, borrowed by nobody"),
     ("sys/image.rs", "the loader's record of the program"),
     (
         "sys/unwind.rs",
