@@ -72,6 +72,10 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
     ("sys/cpu.rs", "the prefetch instruction"),
     ("sys/image.rs", "the loader's record of the program"),
     (
+        "sys/shared.rs",
+        "atomic accesses to memory that other processes have mapped",
+    ),
+    (
         "sys/unwind.rs",
         "walks frames by the unwinder and reads the compiler's tables of them",
     ),
