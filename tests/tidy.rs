@@ -73,6 +73,10 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
     ("base/table.rs", "a cell of values, borrowed by nobody"),
     ("sys/image.rs", "the loader's record of the program"),
     (
+        "sys/shared.rs",
+        "atomic accesses to memory that other processes have mapped",
+    ),
+    (
         "sys/unwind.rs",
         "walks frames by the unwinder and reads the compiler's tables of them",
     ),

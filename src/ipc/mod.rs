@@ -17,6 +17,7 @@ pub(crate) mod parcel;
 mod pipe;
 mod queue;
 mod semaphore;
+mod shared;
 
 pub use codec::CodecError;
 pub use error::{Disconnected, GetError, PutError, RecvError, SendError};
@@ -25,3 +26,4 @@ pub use lock::{Condition, ConditionGuard, Lock, LockGuard, RLock, RLockGuard};
 pub use pipe::{Conn, pipe};
 pub use queue::{JoinableQueue, Queue, TaskDoneError};
 pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
+pub use shared::{SharedArray, SharedArrayGuard, SharedMemory, SharedValue, SharedValueGuard};

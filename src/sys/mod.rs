@@ -17,6 +17,8 @@ pub(crate) mod memory;
 pub(crate) mod poll;
 #[cfg(feature = "runtime")]
 pub(crate) mod process;
+#[cfg(feature = "process")]
+pub(crate) mod shared;
 #[cfg(feature = "runtime")]
 pub(crate) mod socket;
 #[cfg(feature = "runtime")]

@@ -12,6 +12,8 @@ mod group;
 mod hooks;
 #[cfg(feature = "process")]
 mod ipc;
+#[cfg(all(feature = "process", target_os = "linux"))]
+mod ipc_memory;
 #[cfg(feature = "process")]
 mod ipc_shared;
 mod join;
