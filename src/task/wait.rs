@@ -384,7 +384,12 @@ pub fn join_all<H: Joinable>(
     handles: impl IntoIterator<Item = H>,
 ) -> Vec<Result<H::Value, JoinError>> {
     let handles: Vec<H> = handles.into_iter().collect();
-    handles.into_iter().map(H::join).collect()
+    let mut outcomes = Vec::with_capacity(handles.len());
+    // No closure round the wait: it would not know the caller's line.
+    for handle in handles {
+        outcomes.push(handle.join());
+    }
+    outcomes
 }
 
 /// Waits for all tasks and returns their values in the order given, or the first error as soon as it occurs.

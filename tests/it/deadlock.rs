@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use greenloom::io::Evented;
+use greenloom::select::{self, Select};
+use greenloom::task::{CancelToken, join_all};
 use greenloom::{Builder, RunError, Runtime, park, sleep, spawn, unblock, yield_now};
 
 use crate::watch::{OnDrop, eventually, hog, watched};
@@ -272,4 +274,31 @@ fn a_main_that_was_told_in_vain_is_told_of_the_next() {
         }))
     });
     assert!(text.contains("(main): task.park"), "{text}");
+}
+
+#[test]
+fn the_report_names_the_caller_s_line_and_none_of_ours() {
+    fn waits_at(line: u32, wait: fn()) {
+        let text = watched(move || {
+            let runtime = Runtime::builder().workers(1).closed_world();
+            report_of(runtime.panic_note(false).run(wait))
+        });
+        let main = text.lines().find(|line| line.contains("(main)"));
+        let main = main.unwrap_or_else(|| panic!("{text}"));
+        assert!(main.contains(&format!("{}:{line}:", file!())), "{text}");
+    }
+    waits_at(
+        line!() + 1,
+        || greenloom::select!(recv(greenloom::channel::never::<()>()) => {}),
+    );
+    waits_at(line!() + 4, || {
+        let token = CancelToken::new();
+        let mut arm = select::wait(&token);
+        let mut select = Select::new().with(&mut arm);
+        select.wait();
+    });
+    waits_at(line!() + 2, || {
+        let task = spawn(park);
+        drop(join_all([task]));
+    });
 }

@@ -244,3 +244,32 @@ fn a_dropped_as_completed_lets_the_tasks_go_on() {
         assert!(done.load(SeqCst));
     });
 }
+
+#[test]
+fn a_member_whose_lazy_map_runs_late_loses_no_item() {
+    virtual_time(|| {
+        let pool = GreenPool::new(1);
+        let own = pool.clone();
+        let member = pool.spawn(move || {
+            // Each takes longer than the limit: it goes on between two looks at it.
+            let job = |n: u32| {
+                greenloom::sleep(Duration::from_secs(4));
+                n
+            };
+            let mut ordered = own.imap(0..3, job);
+            let mut unordered = own.imap_unordered(3..6, job);
+            let mut found = Vec::new();
+            let mut look = |next: &mut dyn FnMut() -> Option<Result<u32, JoinError>>| loop {
+                match timeout(Duration::from_secs(3), &mut *next) {
+                    Ok(Some(result)) => found.push(result.unwrap()),
+                    Ok(None) => break,
+                    Err(_) => {}
+                }
+            };
+            look(&mut || ordered.next());
+            look(&mut || unordered.next());
+            found
+        });
+        assert_eq!(member.join().unwrap(), [0, 1, 2, 3, 4, 5]);
+    });
+}
