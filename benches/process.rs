@@ -69,6 +69,13 @@ fn python(case: &str, name: &str) -> Vec<Figure> {
     let samples: Vec<f64> = text.lines().filter_map(|line| line.parse().ok()).collect();
     match samples.is_empty() {
         true => Vec::new(),
+        // Of `big` for each KiB.
+        false if case == "big" => vec![Figure::new(
+            &format!("{name}/python"),
+            "ns/KiB",
+            &samples,
+            None,
+        )],
         false => vec![figure(&format!("{name}/python"), &samples, None)],
     }
 }
