@@ -160,7 +160,4 @@ assert_eq!(&word[..got], b\"hello\");
 # task.join().unwrap() }).unwrap();
 ```"
 );
-polled_face!(
-    UnixStream,
-    "See [`TcpStream`](crate::net::TcpStream), of which this is the same."
-);
+polled_face!(UnixStream, "See [`TcpStream`], of which this is the same.");

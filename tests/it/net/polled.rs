@@ -71,6 +71,7 @@ fn poll_byte(stream: &TcpStream, waker: &Waker) -> Poll<io::Result<usize>> {
 }
 
 /// An executor that knows nothing of us.
+#[allow(clippy::disallowed_methods)] // It runs on plain threads.
 fn drive<F: Future>(future: F) -> F::Output {
     struct Unpark(thread::Thread);
     impl Wake for Unpark {
@@ -286,6 +287,7 @@ fn a_time_out_of_a_future_that_polls_comes_in_virtual_time() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods)] // A plain thread sleeps.
 fn a_future_that_waits_for_a_stream_is_no_deadlock() {
     let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
     let near = UnixStream::try_from(near).unwrap();
