@@ -66,7 +66,7 @@ struct Rare {
     scopes: RefCell<Scopes>,
     /// A future that it runs has polled a descriptor: see `io::Polling`.
     #[cfg(feature = "futures-io")]
-    pub(crate) polls_io: Cell<bool>,
+    polls_io: Cell<bool>,
     /// Its task-local values.
     slots: Slots,
 }
@@ -101,8 +101,6 @@ impl Local {
             task,
             yielder,
             alerts: Cell::new(if is_hooked { HOOKED } else { 0 }),
-            #[cfg(feature = "futures-io")]
-            polls_io: Cell::new(false),
             io_budget: Cell::new(IO_BUDGET),
             no_park: Cell::new(0),
             cleanups: Cell::new(0),
@@ -113,6 +111,12 @@ impl Local {
     #[inline]
     fn rare(&self) -> &Rare {
         self.rare.get_or_init(Box::default)
+    }
+
+    /// Whether a future that it runs has polled a descriptor: see `io::Polling`.
+    #[cfg(feature = "futures-io")]
+    pub(crate) fn polls_io(&self) -> &Cell<bool> {
+        &self.rare().polls_io
     }
 
     #[inline]

@@ -38,6 +38,20 @@ pub enum Tasks {}
 #[derive(Debug)]
 pub enum Threads {}
 
+/// How a face goes on when the body panics.
+pub(crate) trait Manner {
+    /// The tasks are cancelled; else they go on to their ends, as std's threads do.
+    const CANCELS: bool;
+}
+
+impl Manner for Tasks {
+    const CANCELS: bool = true;
+}
+
+impl Manner for Threads {
+    const CANCELS: bool = false;
+}
+
 /// A scope in which tasks may borrow: see [`scope`].
 ///
 /// `Face` decides which handles its `spawn` gives; nobody needs to name it.
@@ -273,7 +287,7 @@ where
 
 /// [`scope`], whatever the face.
 #[track_caller]
-pub(crate) fn scope_as<'env, Face, F, T>(f: F) -> T
+pub(crate) fn scope_as<'env, Face: Manner, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env, Face>) -> T,
 {
@@ -333,7 +347,8 @@ impl Told {
     }
 }
 
-impl<'scope, Face> Scope<'scope, '_, Face> {
+#[expect(private_bounds, reason = "the two faces are all there are")]
+impl<'scope, Face: Manner> Scope<'scope, '_, Face> {
     /// A scope without tasks.
     ///
     /// # Safety
@@ -378,9 +393,12 @@ impl<'scope, Face> Scope<'scope, '_, Face> {
         // Outside the unwinding: whoever waits while unwinding cannot be cancelled, and the children's
         // frames must be gone before ours are.
         let result = catch_unwind(AssertUnwindSafe(f));
-        if result.is_err() {
+        if let Err(payload) = &result {
             restore(was_unwinding);
-            self.state.cancel_all();
+            // A cancellation reaches all, whatever the face.
+            if Face::CANCELS || payload.is::<Unwind>() {
+                self.state.cancel_all();
+            }
         }
         let firm = Firm::begin("a scope that waits for its tasks");
         let retired = {

@@ -13,8 +13,7 @@ pub type Scope<'scope, 'env> = task::Scope<'scope, 'env, Threads>;
 /// Runs `f` with a scope whose threads may borrow what outlives the scope, and returns when all of them have
 /// ended: [`std::thread::scope`], and [`crate::scope`] with other handles.
 ///
-/// Other than std's, it cancels its threads when `f` panics: each is unwound from its next wait, where std's
-/// would go on to its end.
+/// As with std's, its threads go on to their ends when `f` panics; only a cancellation of the caller reaches them.
 ///
 /// # Panics
 ///

@@ -186,3 +186,22 @@ fn a_receiver_that_is_cut_short_loses_no_value() {
         assert_eq!(late, Err(mpsc::RecvTimeoutError::Disconnected));
     });
 }
+
+#[test]
+fn threads_go_on_to_their_ends_when_the_body_of_their_scope_panics() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    virtual_time(|| {
+        let has_ended = AtomicBool::new(false);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            thread::scope(|s| {
+                s.spawn(|| {
+                    sleep(Duration::from_secs(1));
+                    has_ended.store(true, Ordering::Relaxed);
+                });
+                panic!("the body");
+            })
+        }));
+        assert!(result.is_err());
+        assert!(has_ended.into_inner());
+    });
+}

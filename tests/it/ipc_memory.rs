@@ -126,7 +126,7 @@ fn a_holder_that_dies_lets_go_and_is_told_of() {
             guard.set(2);
             held.set().unwrap();
             // real sleep: until it is killed
-            std::thread::sleep(LONG);
+            greenloom::sleep(LONG);
         },
         (total.clone(), held.clone()),
     );

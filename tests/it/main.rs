@@ -12,7 +12,6 @@ mod group;
 mod hooks;
 #[cfg(feature = "process")]
 mod ipc;
-#[cfg(all(feature = "process", target_os = "linux"))]
 mod ipc_memory;
 #[cfg(feature = "process")]
 mod ipc_shared;

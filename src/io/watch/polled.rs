@@ -173,21 +173,21 @@ pub(crate) struct Polling {
 
 impl Polling {
     pub(crate) fn begin() -> Self {
-        let outer = current::with_local(|local| local.is_some_and(|local| local.polls_io.take()));
+        let outer = current::with_local(|local| local.is_some_and(|local| local.polls_io().take()));
         Polling { outer }
     }
 
     fn note() {
         current::with_local(|local| {
             if let Some(local) = local {
-                local.polls_io.set(true);
+                local.polls_io().set(true);
             }
         });
     }
 
     /// To be held over the wait: the worker is at no standstill if a descriptor was polled.
     pub(crate) fn hope(&self) -> Option<Hope> {
-        let is_hopeful = current::with_local(|local| local.is_some_and(|l| l.polls_io.get()));
+        let is_hopeful = current::with_local(|local| local.is_some_and(|l| l.polls_io().get()));
         is_hopeful.then(|| {
             count_wait(|waits| waits + 1);
             Hope
@@ -199,7 +199,7 @@ impl Drop for Polling {
     fn drop(&mut self) {
         current::with_local(|local| {
             if let Some(local) = local {
-                local.polls_io.set(self.outer);
+                local.polls_io().set(self.outer);
             }
         });
     }

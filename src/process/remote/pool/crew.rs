@@ -71,6 +71,10 @@ struct State {
 }
 
 /// What became of a runner and its job.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "returned and taken apart at once, one a job"
+)]
 enum Served {
     /// The job has ended, or is in the queue; the runner goes on with this worker, if any.
     By(Option<Member>),
