@@ -117,14 +117,6 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "a ring that thieves read while its owner writes",
     ),
     (
-        "scheduler/waker.rs",
-        "a counted reference as std's `RawWaker`",
-    ),
-    (
-        "scheduler/switch.rs",
-        "the yielder at the base of the running task's stack",
-    ),
-    (
         "scheduler/current.rs",
         "types for the thread-wide pointers to the worker and the running task",
     ),

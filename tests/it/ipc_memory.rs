@@ -125,7 +125,6 @@ fn a_holder_that_dies_lets_go_and_is_told_of() {
             let mut guard = total.lock().unwrap();
             guard.set(2);
             held.set().unwrap();
-            // real sleep: until it is killed
             greenloom::sleep(LONG);
         },
         (total.clone(), held.clone()),
