@@ -29,17 +29,43 @@ pub(crate) type Arguments = (c_int, *const *const c_char, *const *const c_char);
 /// An entry of the table of constructors.
 pub(crate) type Constructor = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
 
-/// The mark in the environment, if it is there and to be trusted: without more privileges than those of
-/// whoever wrote it, standard input a socket whose other end was made by our parent, for our user.
-pub(crate) fn trusted_mark() -> Option<u32> {
+/// What the environment and standard input say of this process's beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// It is a program like any other.
+    None,
+    /// It was to run functions, but its parent has died before it could begin.
+    Orphan,
+    /// It is to run functions, so deep below the process that was started by hand.
+    Child(u32),
+}
+
+/// The mark, if it is to be trusted: without more privileges than those of whoever wrote it, standard input a
+/// socket whose other end was made by our parent, for our user.
+pub(crate) fn mark() -> Mark {
     // SAFETY: the name is a C string; nobody changes the environment before `main`.
     let value = unsafe { libc::getenv(MARK.as_ptr()) };
-    if value.is_null() || has_privileges() || !is_from_parent() {
-        return None;
+    if value.is_null() || has_privileges() {
+        return Mark::None;
     }
     // SAFETY: `getenv` returned a C string of the environment.
     let value = unsafe { CStr::from_ptr(value) };
-    value.to_str().ok()?.parse().ok()
+    let Some(depth) = value.to_str().ok().and_then(|value| value.parse().ok()) else {
+        return Mark::None;
+    };
+    match origin() {
+        Origin::Parent => Mark::Child(depth),
+        Origin::Dead => Mark::Orphan,
+        Origin::Other => Mark::None,
+    }
+}
+
+/// Who has made the socket that is standard input.
+enum Origin {
+    Parent,
+    /// A process of our user that is gone: it was our parent, for who else gives us a mark and such a socket.
+    Dead,
+    Other,
 }
 
 /// Whether the program was given rights that its caller may lack (set-user-ID and the like).
@@ -57,19 +83,28 @@ fn has_privileges() -> bool {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn is_from_parent() -> bool {
+fn origin() -> Origin {
     let is_unix = rustix::net::getsockname(stdin())
         .is_ok_and(|name| name.address_family() == rustix::net::AddressFamily::UNIX);
     let peer = rustix::net::sockopt::socket_peercred(stdin());
-    let parent = rustix::process::getppid();
-    is_unix
-        && peer.is_ok_and(|peer| peer.uid == rustix::process::getuid() && Some(peer.pid) == parent)
+    let Some(peer) = peer
+        .ok()
+        .filter(|peer| is_unix && peer.uid == rustix::process::getuid())
+    else {
+        return Origin::Other;
+    };
+    // A process that dies closes its descriptors before its children get another parent.
+    match rustix::process::getppid() {
+        parent if parent == Some(peer.pid) => Origin::Parent,
+        _ if super::socket::is_hung_up(stdin()) => Origin::Dead,
+        _ => Origin::Other,
+    }
 }
 
 /// Where the pid of the other end cannot be asked for, no process is started this way.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn is_from_parent() -> bool {
-    false
+fn origin() -> Origin {
+    Origin::Other
 }
 
 /// Takes the mark out of the environment, so that this process's own children do not see it.

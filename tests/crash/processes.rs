@@ -342,19 +342,25 @@ fn a_killed_parent_takes_daemons_and_workers_along_and_no_sons() {
     outcome.assert_success();
 }
 
-/// The numbers of this process's open descriptors, but for the one that reads them.
+/// This process's open descriptors and what they are, but for the one that reads them.
 fn descriptors() -> BTreeSet<String> {
     let entries = fs::read_dir("/proc/self/fd").unwrap();
     let names = entries.map(|entry| entry.unwrap().path());
-    let open = names.filter(|path| fs::read_link(path).is_ok());
-    open.map(|path| path.to_string_lossy().into_owned())
-        .collect()
+    let open = names.filter_map(|path| {
+        let what = fs::read_link(&path).ok()?;
+        Some(format!("{}: {}", path.display(), what.display()))
+    });
+    open.collect()
 }
 
 #[test]
 fn a_hundred_children_at_once_leave_no_descriptor_and_no_zombie() {
     let outcome = child::run(|| {
-        // What the first child has opened for good is open.
+        // What the first child has opened for good is open; and what this thread needs to wait for a descriptor,
+        // which it has not needed if the child was quicker.
+        let (ours, theirs) = greenloom::ipc::pipe::<(), ()>().unwrap();
+        ours.recv_timeout(Duration::from_millis(1)).unwrap_err();
+        drop((ours, theirs));
         let event = Event::new();
         event.set().unwrap();
         Process::spawn(|event: Event| event.wait().is_ok(), event.clone())

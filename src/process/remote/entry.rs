@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::io::Limit;
 use crate::ipc::link::{Frame, Incoming, LONGEST, Outgoing, Wire};
 use crate::ipc::parcel::Parcel;
-use crate::sys::child::{self, Constructor};
+use crate::sys::child::{self, Constructor, Mark};
 use crate::sys::image::image;
 use crate::sys::socket;
 
@@ -108,8 +108,10 @@ pub fn current_name() -> Option<&'static str> {
 
 extern "C" fn enter(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) {
     HAS_RUN.store(true, Ordering::Relaxed);
-    let Some(depth) = child::trusted_mark() else {
-        return;
+    let depth = match child::mark() {
+        Mark::None => return,
+        Mark::Orphan => child::end_now(UNUSABLE),
+        Mark::Child(depth) => depth,
     };
     DEPTH.store(depth, Ordering::Relaxed);
     child::unmark();
