@@ -196,9 +196,12 @@ fn daemons(clock: Clock) -> Result<(), Fault> {
             for _ in 0..3 {
                 say(daemons.recv_timeout(PATIENCE)?);
             }
+        }
+        // All have begun: one that had not would end with its parent.
+        say(sons.recv_timeout(PATIENCE)?);
+        if !returns {
             process.kill()?;
         }
-        say(sons.recv_timeout(PATIENCE)?);
         say(format_args!("the parent {how}"));
         let begun = Instant::now();
         let end = loop {
