@@ -50,7 +50,10 @@ fn jobs_run_on_threads_of_the_pool_and_only_the_task_waits() {
         assert!(!joiner.is_finished());
         gate.open(1);
         assert_ne!(joiner.join().unwrap(), thread::current().id());
-        assert!(pool.is_empty());
+        // The thread counts its job out a moment after it has given the value.
+        while !pool.is_empty() {
+            yield_now();
+        }
     });
 }
 
