@@ -245,6 +245,11 @@ mod compile_fail;
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+/// The examples of docs/guide.md, run as tests.
+#[cfg(all(doctest, feature = "process"))]
+#[doc = include_str!("../docs/guide.md")]
+mod guide {}
+
 /// The examples of docs/port_std_program.md, run as tests.
 #[cfg(all(doctest, feature = "runtime"))]
 #[doc = include_str!("../docs/port_std_program.md")]
