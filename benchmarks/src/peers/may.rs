@@ -4,9 +4,8 @@
 //! flight; the bounded queue is that channel with a semaphore of 1,000 permits.
 
 use std::array;
-use std::hint::{black_box, spin_loop};
+use std::hint::black_box;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use may::coroutine::{JoinHandle, sleep, yield_now};
@@ -15,7 +14,7 @@ use may::sync::{Mutex, Semphore, mpsc};
 
 use super::may_net;
 use crate::cases::What;
-use crate::child::measure::{Cannot, Round, Task, cannot, compute};
+use crate::child::measure::{Cannot, Round, Task, cannot};
 use crate::child::memory::{FOR_EVER, short_sleep, timers, watch_sleepers};
 use crate::child::span::{Span, yields_each};
 
@@ -45,7 +44,8 @@ pub(super) fn run(task: &Task) -> Result<(), Cannot> {
         What::SpawnJoin => rounds(|_| spawn_join()),
         What::Skynet => rounds(skynet),
         What::Fib => rounds(fibonacci),
-        What::Unbalanced => rounds(unbalanced),
+        // With one of two workers computing, the tasks that it was handed never start.
+        What::Unbalanced => return cannot("tasks that were handed to a busy worker wait for it"),
         What::PingPong => rounds(|_| ping_pong()),
         What::Ring => rounds(|_| ring()),
         What::Mpsc => rounds(items),
@@ -137,49 +137,6 @@ fn fib(n: usize) -> JoinHandle<usize> {
 fn fibonacci(n: usize) -> Round {
     Round::timed(super::run::fib_tasks(n), || {
         black_box(fib(n).join().unwrap());
-    })
-}
-
-fn unbalanced(tasks: usize) -> Round {
-    let is_there = Arc::new(AtomicBool::new(false));
-    let may_end = Arc::new(AtomicBool::new(false));
-    let occupier = {
-        let (is_there, may_end) = (is_there.clone(), may_end.clone());
-        go!(move || {
-            is_there.store(true, Ordering::Release);
-            while !may_end.load(Ordering::Acquire) {
-                spin_loop();
-            }
-        })
-    };
-    while !is_there.load(Ordering::Acquire) {
-        spin_loop();
-    }
-    let (start, waiting) = (Arc::new(Semphore::new(0)), Arc::new(AtomicUsize::new(0)));
-    let handles: Vec<_> = (0..tasks)
-        .map(|_| {
-            let (start, waiting) = (start.clone(), waiting.clone());
-            go!(move || {
-                waiting.fetch_add(1, Ordering::Relaxed);
-                start.wait();
-                compute();
-            })
-        })
-        .collect();
-    // A coroutine that yields in a loop leaves the others no turn.
-    while waiting.load(Ordering::Relaxed) < tasks {
-        sleep(Duration::from_millis(1));
-    }
-    sleep(Duration::from_millis(1));
-    may_end.store(true, Ordering::Release);
-    occupier.join().unwrap();
-    Round::timed(tasks, || {
-        for _ in 0..tasks {
-            start.post();
-        }
-        for handle in handles {
-            handle.join().unwrap();
-        }
     })
 }
 
