@@ -1,7 +1,9 @@
 //! Managers: values, queues and locks in a process that serves them, for all who have a handle or know the key.
 
 mod address;
+mod faults;
 mod functions;
+mod hostile;
 mod values;
 
 use std::time::Duration;
