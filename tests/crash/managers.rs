@@ -115,8 +115,8 @@ fn managers_come_and_go_without_a_trace() {
             || "children live".to_owned(),
             || active_children().is_empty(),
         );
-        // real sleep: what the first round leaves behind for a moment is not to be counted as settled
-        std::thread::sleep(Duration::from_millis(300));
+        // What the first round leaves behind for a moment is not to be counted as settled.
+        greenloom::sleep(Duration::from_millis(300));
         let settled = descriptors();
         (0..20).for_each(come_and_go);
         eventually(

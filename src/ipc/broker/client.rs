@@ -31,7 +31,7 @@ use super::object::{Answer, Call, ClientId, Object, Ticket};
 use super::server::{ATTACH, GIVE_UP, NOBODY, Server, Slot, TAKE_BACK, is_post, post_number};
 
 /// Says of a call that its time was over before it had left.
-pub(in crate::ipc) const UNSENT: u8 = 250;
+pub(in crate::ipc) const UNSENT: u8 = 249;
 
 /// The process that serves the object is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,9 +29,9 @@ pub(super) const GIVE_UP: u8 = 254;
 /// The same: an answer, which follows, has come too late.
 pub(super) const TAKE_BACK: u8 = 253;
 /// Says to a call that there is no such object.
-pub(in crate::ipc) const NOBODY: u8 = 252;
+pub(in crate::ipc) const NOBODY: u8 = 251;
 /// Says to a call that what it asks for is longer than a message may be.
-pub(in crate::ipc) const TOO_LONG: u8 = 251;
+pub(in crate::ipc) const TOO_LONG: u8 = 250;
 
 /// Numbers of calls that have no answer end in this.
 const POST: u32 = u32::MAX;

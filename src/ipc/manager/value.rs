@@ -13,7 +13,7 @@ use super::proxy::{Proxy, proxy_face};
 /// A value in a [`Manager`](super::Manager): Python's `Manager().Value(...)`, of any type.
 ///
 /// Waits, limits and cancellation are as for a [`Dict`](super::Dict). For plain data between a process and its children
-/// [`SharedValue`](super::SharedValue) is faster.
+/// [`SharedValue`](crate::ipc::SharedValue) is faster.
 ///
 /// # Errors
 ///

@@ -167,11 +167,9 @@ fn a_getter_that_is_cancelled_or_dies_loses_no_item() {
                 let getter = greenloom::spawn(move || theirs.pop());
                 greenloom::yield_now();
                 getter.cancel();
-                match getter.join() {
-                    Ok(item) => match item.unwrap() {
-                        Some(item) => sum += item,
-                        None => return sum,
-                    },
+                match getter.join().map(Result::unwrap) {
+                    Ok(Some(item)) => sum += item,
+                    Ok(None) => return sum,
                     Err(_) => {}
                 }
             }
