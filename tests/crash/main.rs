@@ -6,6 +6,8 @@ mod coroutine;
 mod fs;
 #[cfg(feature = "runtime")]
 mod logging;
+#[cfg(feature = "process")]
+mod managers;
 #[cfg(feature = "runtime")]
 mod net;
 mod overflow;
