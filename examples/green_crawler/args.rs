@@ -57,7 +57,9 @@ impl End {
     pub(crate) fn report(self) -> ExitCode {
         match self {
             End::Help => {
-                println!("{HELP}");
+                use std::io::Write;
+                // As for the report: whoever has closed it wants none.
+                let _ = writeln!(std::io::stdout(), "{HELP}");
                 ExitCode::SUCCESS
             }
             End::Wrong(fault) => {

@@ -291,6 +291,10 @@ macro_rules! stream_face {
             fn close_write(&self) -> ::std::io::Result<()> {
                 self.shutdown(::std::net::Shutdown::Write)
             }
+
+            fn channel(&self) -> Option<$crate::io::Channel<'_>> {
+                Some(self.socket.channel())
+            }
         }
 
         impl $crate::net::Stream for $face {

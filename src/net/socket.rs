@@ -11,7 +11,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use crate::driver::registration::Direction;
-use crate::io::{Evented, Limit, Several, aim, closed_by_another};
+use crate::io::{Channel, Evented, Limit, Several, aim, closed_by_another};
 use crate::sys::socket;
 
 /// A socket of std under the eyes of a reactor; the public types are faces of this.
@@ -202,6 +202,12 @@ impl<S: AsFd> Socket<S> {
         let call = || call(self.as_fd());
         let watch = self.io.watch();
         watch.poll_operate(self.as_fd(), Direction::Write, waker, call, drained)
+    }
+
+    /// For a copy that leaves the bytes in the kernel.
+    pub(super) fn channel(&self) -> Channel<'_> {
+        let limits = [self.read_timeout.get(), self.write_timeout.get()];
+        Channel::new(self.io.watch(), self.io.as_fd(), limits)
     }
 
     /// For a wait for this one and others.

@@ -3,6 +3,8 @@
 mod child;
 mod coroutine;
 #[cfg(feature = "runtime")]
+mod dns;
+#[cfg(feature = "runtime")]
 mod fs;
 #[cfg(feature = "runtime")]
 mod logging;
