@@ -6,6 +6,8 @@ mod coroutine;
 mod dns;
 #[cfg(feature = "runtime")]
 mod fs;
+#[cfg(feature = "process")]
+mod idle;
 #[cfg(feature = "runtime")]
 mod logging;
 #[cfg(feature = "runtime")]

@@ -19,6 +19,7 @@ mod join;
 mod locals;
 mod mix;
 mod net;
+mod outside;
 mod pool;
 mod ported;
 #[cfg(feature = "process")]
