@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::files::affordable;
 use crate::url::Url;
 
 const HELP: &str = "\
@@ -36,6 +37,14 @@ impl Args {
         // comes on top of that waits for seconds.
         let usual = if self.url.is_some() { 8 } else { 100 };
         self.concurrency.unwrap_or(usual)
+    }
+
+    /// Fetches fewer at the same time where too few files may be open: of our own site both ends are ours, and some
+    /// of its connections are stuck for a while.
+    pub(crate) fn heed_limits(&mut self) {
+        let each = if self.url.is_some() { 1 } else { 3 };
+        let wanted = self.concurrency();
+        self.concurrency = Some(affordable("green_crawler", wanted, each));
     }
 
     /// How long to wait for one page.
