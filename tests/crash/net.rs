@@ -60,8 +60,8 @@ fn a_write_raises_no_signal() {
                 std::thread::spawn(move || while (&sender).write(&[0; 1 << 16]).is_ok() {});
             let receiving = std::thread::spawn(move || {
                 (&receiver).read_exact(&mut [0; 1 << 18]).unwrap();
-                // real sleep: until the copy waits for room, most likely; the test is right in any case
-                std::thread::sleep(Duration::from_millis(20));
+                // Until the copy waits for room, most likely; the test is right in any case.
+                greenloom::sleep(Duration::from_millis(20));
             });
             let error = copy_one_way(&from, &to).unwrap_err();
             assert!(

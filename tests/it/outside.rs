@@ -123,7 +123,7 @@ fn others(busy: &Arc<Busy>) -> Vec<JoinHandle<()>> {
         }),
         spawn(|| {
             let (_sender, receiver) = channel::bounded::<()>(1);
-            drop(block_on(receiver.recv_async()));
+            let _never = block_on(receiver.recv_async());
         }),
     ]
 }

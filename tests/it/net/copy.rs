@@ -206,3 +206,17 @@ fn plain_threads_copy_between_sockets_too() {
     assert_eq!(thread.join().unwrap().unwrap(), 3 << 20);
     assert_eq!(reader.join().unwrap().unwrap(), 3 << 20);
 }
+
+#[test]
+fn a_direction_that_is_stuck_leaves_the_other_one_alone() {
+    on_one_worker(|| {
+        let (client, mut server, proxy) = proxied();
+        assert!(fill(&client) > 0);
+        for _ in 0..100 {
+            server.write_all(b"back").unwrap();
+            (&client).read_exact(&mut [0; 4]).unwrap();
+        }
+        proxy.cancel();
+        assert!(proxy.join().unwrap_err().is_cancelled());
+    });
+}

@@ -236,8 +236,7 @@ fn files(folder: &Path) -> io::Result<()> {
     file.sync_all()?;
     file.set_len(8)?;
     assert_eq!(file.metadata()?.len(), 8);
-    let mut permissions = file.metadata()?.permissions();
-    permissions.set_readonly(false);
+    let permissions = file.metadata()?.permissions();
     file.set_permissions(permissions.clone())?;
     file.set_modified(SystemTime::UNIX_EPOCH)?;
     file.set_times(fs::FileTimes::new().set_accessed(SystemTime::UNIX_EPOCH))?;
