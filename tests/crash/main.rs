@@ -3,7 +3,11 @@
 mod child;
 mod coroutine;
 #[cfg(feature = "runtime")]
+mod dns;
+#[cfg(feature = "runtime")]
 mod fs;
+#[cfg(feature = "process")]
+mod idle;
 #[cfg(feature = "runtime")]
 mod logging;
 #[cfg(feature = "process")]
