@@ -211,8 +211,10 @@ macro_rules! moving_face {
 }
 
 /// For streams: `Read` and `Write`, by `&` as well, peeking, half closing.
+///
+/// `$drains` says whether a read that got less than it had room for proves that there is no more.
 macro_rules! stream_face {
-    ($face:ident) => {
+    ($face:ident, $drains:path) => {
         impl $face {
             /// Looks at the bytes that come next, without taking them; waits as a read does.
             ///
@@ -333,7 +335,7 @@ macro_rules! stream_face {
                 let room = buffer.len();
                 let call =
                     |fd: ::std::os::fd::BorrowedFd<'_>| $crate::sys::socket::recv(fd, buffer);
-                let is_drained = |&got: &usize| $crate::net::socket::is_short(got, room);
+                let is_drained = |&got: &usize| $drains(got, room);
                 let got = self.socket.read("net.read", call, is_drained)?;
                 self.socket.check_end(got)
             }
@@ -347,7 +349,7 @@ macro_rules! stream_face {
                 let call = |fd: ::std::os::fd::BorrowedFd<'_>| {
                     $crate::sys::socket::recv_vectored(fd, buffers)
                 };
-                let is_drained = |&got: &usize| $crate::net::socket::is_short(got, room);
+                let is_drained = |&got: &usize| $drains(got, room);
                 let got = self.socket.read("net.read", call, is_drained)?;
                 self.socket.check_end(got)
             }

@@ -258,3 +258,10 @@ impl<S: AsFd> AsFd for Socket<S> {
 pub(super) fn is_short(moved: usize, asked: usize) -> bool {
     0 < moved && moved < asked
 }
+
+/// In the place of [`is_short`] for reads within the machine: they end where descriptors or credentials were sent
+/// along with the bytes, whatever comes behind them.
+#[inline]
+pub(super) fn proves_nothing(_moved: usize, _asked: usize) -> bool {
+    false
+}

@@ -13,7 +13,7 @@ use crate::io::Limit;
 use super::addr::ToSocketAddrs;
 use super::dial;
 use super::face::{moving_face, socket_face, stream_face};
-use super::socket::{Socket, zero_timeout};
+use super::socket::{Socket, is_short, zero_timeout};
 
 /// A TCP connection: as [`std::net::TcpStream`], but only the task waits.
 ///
@@ -203,7 +203,7 @@ socket_face!(
     "Ends the connection, for clones as well: they read the end of the stream."
 );
 moving_face!(TcpStream);
-stream_face!(TcpStream);
+stream_face!(TcpStream, is_short);
 
 impl fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
