@@ -509,6 +509,12 @@ macro_rules! listener_face {
                 self.is_closed()
             }
 
+            #[track_caller]
+            fn wait_acceptable(&self) -> ::std::io::Result<()> {
+                let read = $crate::driver::registration::Direction::Read;
+                self.socket.wait(read, $crate::io::Limit::Never)
+            }
+
             fn retire(&self) {
                 self.socket.stop();
             }

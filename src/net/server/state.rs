@@ -216,7 +216,19 @@ impl<S> State<S> {
         }
     }
 
-    /// Whether nobody is connected; while it accepts, a permit is out all the same.
+    /// Whether there can be so many connections that one has to wait for a permit.
+    pub(super) fn is_limited(&self) -> bool {
+        self.limit < Semaphore::MAX_PERMITS
+    }
+
+    /// No more connections will come.
+    pub(super) fn ends_accepting(&self) {
+        self.is_accepting.store(false, Ordering::Relaxed);
+        // Pairs with that in `tell_if_drained`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether nobody is connected.
     pub(super) fn is_drained(&self) -> bool {
         self.permits.available_permits() == self.limit
     }
