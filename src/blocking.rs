@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::thread;
 
-use crate::driver::blocking_pool::on_pool_thread;
 use crate::runtime::{Handle, Outside};
 use crate::scheduler::park::{self, Wait};
 
@@ -48,7 +47,8 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let Some(here) = Handle::current().filter(|_| !on_pool_thread()) else {
+    // A thread of the pool has no handle, unless it runs a runtime of its own, whose tasks are not to wait for the job.
+    let Some(here) = Handle::current() else {
         return f();
     };
     park::check_may_park("blocking.unblock");
