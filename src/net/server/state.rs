@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -100,6 +100,8 @@ pub(super) struct State<S> {
     pub(super) permits: Arc<Semaphore>,
     /// How many there are of them.
     limit: usize,
+    /// Whether more connections may come.
+    is_accepting: AtomicBool,
     open: Mutex<Slab<Entry<S>>>,
     /// Connections on each worker.
     loads: Box<[AtomicUsize]>,
@@ -135,6 +137,7 @@ impl<S> State<S> {
             word,
             permits: Arc::new(Semaphore::new(limit)),
             limit,
+            is_accepting: AtomicBool::new(true),
             open: Mutex::default(),
             loads: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             turn: AtomicUsize::new(0),
@@ -235,9 +238,10 @@ impl<S> State<S> {
 
     /// A connection has given its permit back.
     pub(super) fn tell_if_drained(&self) {
-        // The word to stop is given first, then it is looked whether it is drained; here it is the other way
-        // round: one of the two sees it.
-        if self.word.stop.is_set() && self.is_drained() {
+        // Who waits for it notes first that no more will come, then looks whether it is drained; here it is the other
+        // way round: one of the two sees it. Not before that note: one may be accepted at this moment.
+        fence(Ordering::SeqCst);
+        if !self.is_accepting.load(Ordering::Relaxed) && self.is_drained() {
             self.word.settled.set();
         }
     }
