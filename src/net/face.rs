@@ -140,6 +140,7 @@ macro_rules! moving_face {
             ///
             /// The system's.
             pub fn set_recv_buffer_size(&self, bytes: usize) -> ::std::io::Result<()> {
+                let bytes = bytes.min(i32::MAX as usize);
                 self.socket.options().set_recv_buffer_size(bytes)
             }
 
@@ -158,6 +159,7 @@ macro_rules! moving_face {
             ///
             /// The system's.
             pub fn set_send_buffer_size(&self, bytes: usize) -> ::std::io::Result<()> {
+                let bytes = bytes.min(i32::MAX as usize);
                 self.socket.options().set_send_buffer_size(bytes)
             }
 

@@ -94,7 +94,10 @@ impl<S: AsFd> Socket<S> {
 
     /// A blocking one again, with the same time limits.
     pub(super) fn surrender(self) -> S {
+        // What is less than the system can count would be no limit to it.
+        let countable = |limit: Duration| limit.max(Duration::from_micros(1));
         let (read, write) = (self.read_timeout.get(), self.write_timeout.get());
+        let (read, write) = (read.map(countable), write.map(countable));
         let source = self.io.into_inner();
         // An open socket takes these. Clones do not mind: their calls never block.
         let _ = socket::set_nonblocking(source.as_fd(), false);

@@ -386,3 +386,27 @@ fn what_one_operation_does_not_want_another_one_gets() {
         });
     });
 }
+
+#[test]
+fn what_the_system_cannot_count_is_not_turned_into_its_opposite() {
+    let (near, _far) = pair();
+    for (asked, got) in [
+        (Duration::from_millis(500), Duration::from_secs(1)),
+        (Duration::ZERO, Duration::ZERO),
+        (Duration::from_secs(3), Duration::from_secs(3)),
+    ] {
+        near.set_linger(Some(asked)).unwrap();
+        assert_eq!(near.linger().unwrap(), Some(got));
+    }
+    // Not zero, which would reset the connection; how much it is at most is the system's affair.
+    near.set_linger(Some(Duration::from_secs(1 << 32))).unwrap();
+    assert!(near.linger().unwrap() > Some(Duration::from_secs(1 << 20)));
+    let small = near.send_buffer_size().unwrap();
+    near.set_send_buffer_size(1 << 32).unwrap();
+    assert!(near.send_buffer_size().unwrap() >= small.min(1 << 16));
+    near.set_read_timeout(Some(Duration::from_nanos(1)))
+        .unwrap();
+    let mut blocking = std::net::TcpStream::from(near);
+    assert!(blocking.read_timeout().unwrap().is_some());
+    assert_eq!(kind(blocking.read(&mut [0])), ErrorKind::WouldBlock);
+}
