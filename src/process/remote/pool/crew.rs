@@ -18,7 +18,6 @@ use rustix::process::Signal;
 
 use crate::ipc::home;
 use crate::ipc::link::Outgoing;
-use crate::ipc::parcel::Parcel;
 use crate::runtime::Outside;
 use crate::sync::Event;
 
@@ -28,6 +27,7 @@ use super::super::launch::{Launch, Worker};
 use super::super::protocol::{self, Reply};
 use super::callbacks::{Callback, Callbacks};
 use super::error::PoolError;
+use super::initializer::Initializer;
 use super::job::{Job, Outcome};
 
 /// So many workers in a row that die before their first job are no accident.
@@ -38,8 +38,7 @@ const FALSE_STARTS: u32 = 3;
 pub(super) struct Settings {
     pub(super) workers: usize,
     pub(super) name: String,
-    /// The function and argument with which each worker begins.
-    pub(super) initializer: Option<Parcel>,
+    pub(super) initializer: Option<Arc<Initializer>>,
     pub(super) jobs_per_worker: usize,
     pub(super) is_silent: bool,
 }
@@ -293,7 +292,11 @@ impl Crew {
         let Some(initializer) = &self.settings.initializer else {
             return Ok(());
         };
-        let mut outgoing = Outgoing::new(protocol::JOB, 0, initializer.try_clone()?)?;
+        let parcel = match Initializer::pack(initializer) {
+            Ok(parcel) => parcel,
+            Err(error) => return Err(self.break_down(format!("the initializer: {error}"))),
+        };
+        let mut outgoing = Outgoing::new(protocol::JOB, 0, parcel)?;
         match self.call(member, &mut outgoing) {
             Ok(Reply::Done(_)) => {
                 member.jobs = 0;

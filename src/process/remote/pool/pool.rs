@@ -16,6 +16,7 @@ use super::super::function::Function;
 use super::super::protocol;
 use super::crew::{Crew, Settings};
 use super::error::PoolError;
+use super::initializer::Initializer;
 use super::job::{Job, TaskHandle};
 use super::maps::{self, IMap, IMapUnordered};
 
@@ -62,7 +63,7 @@ pub struct ProcessPool {
 pub struct PoolBuilder {
     workers: Option<usize>,
     name: Option<String>,
-    initializer: Option<Result<Parcel, PoolError>>,
+    initializer: Option<Result<Arc<Initializer>, PoolError>>,
     jobs_per_worker: Option<usize>,
     is_silent: bool,
 }
@@ -86,10 +87,7 @@ impl PoolBuilder {
     where
         A: Serialize + DeserializeOwned,
     {
-        let packed = Function::of(f)
-            .map_err(PoolError::from)
-            .and_then(|function| Ok(Parcel::pack_after(function.write().to_vec(), &argument)?));
-        self.initializer = Some(packed);
+        self.initializer = Some(Initializer::new(f, argument).map(Arc::new));
         self
     }
 
