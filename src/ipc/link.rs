@@ -225,6 +225,15 @@ impl Outgoing {
         }
     }
 
+    /// Lets go of what it brought, if all of it has left: a descriptor that is passed on is to be there once.
+    pub(crate) fn release(&mut self) {
+        if self.sent == HEAD + self.parcel.bytes.len() {
+            self.parcel = Parcel::default();
+            // Nothing is left of that either.
+            self.sent = HEAD;
+        }
+    }
+
     /// What it is to bring, also when a part of it has left.
     pub(crate) fn into_parcel(self) -> Parcel {
         self.parcel
