@@ -194,6 +194,11 @@ impl Crew {
         let outcome = self.call(&mut member, &mut outgoing);
         let lives = outcome.is_ok();
         self.end(job, outcome);
+        if lives && job.is_killed() {
+            // The signal came after the answer, and would hit the next job.
+            member.worker.kid.wait();
+            return Served::By(self.keep(member, false));
+        }
         Served::By(self.keep(member, lives))
     }
 
