@@ -486,6 +486,25 @@ impl Crew {
         }))
     }
 
+    /// A member has done a job for a caller, who does not wait for the end of a worker that has done enough: he may
+    /// be cancelled while he waits.
+    fn hand_in(self: Arc<Self>, member: Member, lives: bool) {
+        if !lives || member.jobs < self.settings.jobs_per_worker {
+            let member = self.keep(member, lives);
+            return self.put_back(member);
+        }
+        let (crew, kid) = (self.clone(), member.worker.kid.clone());
+        let retire = move || {
+            let member = crew.keep(member, lives);
+            crew.put_back(member);
+        };
+        if home::spawn("end of a worker", retire).is_err() {
+            // Its socket went with the closure, so it ends by that.
+            self.forget(&kid);
+            self.put_back(None);
+        }
+    }
+
     /// A member has nothing to do: it takes the next job, or becomes idle.
     fn put_back(self: Arc<Self>, member: Option<Member>) {
         let mut state = self.lock();
@@ -542,11 +561,9 @@ impl Borrowed {
         };
         let outcome = crew.call(member, outgoing);
         self.outgoing = None;
-        let member = self
-            .member
-            .take()
-            .and_then(|member| crew.keep(member, outcome.is_ok()));
-        crew.put_back(member);
+        if let Some(member) = self.member.take() {
+            crew.hand_in(member, outcome.is_ok());
+        }
         outcome
     }
 }
