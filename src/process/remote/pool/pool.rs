@@ -83,9 +83,12 @@ impl PoolBuilder {
 
     /// A function that each worker calls, with this argument, before its first job. One that panics breaks the
     /// pool.
+    ///
+    /// The argument is encoded for each worker anew, on a thread of its own, so that a shared object in it, such as a
+    /// queue or a lock, is known to each. An end of a pipe in it would be one for all workers.
     pub fn initializer<A>(mut self, f: fn(A), argument: A) -> Self
     where
-        A: Serialize + DeserializeOwned,
+        A: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
         self.initializer = Some(Initializer::new(f, argument).map(Arc::new));
         self
@@ -251,7 +254,9 @@ impl ProcessPool {
         R: Serialize + DeserializeOwned,
     {
         let items: Vec<I::Item> = items.into_iter().collect();
-        let chunk = items.len().div_ceil(self.crew.settings.workers * 4);
+        let chunk = items
+            .len()
+            .div_ceil(self.crew.settings.workers.saturating_mul(4));
         maps::all(&self.crew, items, Function::of_chunk(f), chunk)
     }
 
@@ -281,7 +286,9 @@ impl ProcessPool {
         R: Serialize + DeserializeOwned,
     {
         let items: Vec<(A, B)> = items.into_iter().collect();
-        let chunk = items.len().div_ceil(self.crew.settings.workers * 4);
+        let chunk = items
+            .len()
+            .div_ceil(self.crew.settings.workers.saturating_mul(4));
         maps::all(&self.crew, items, Function::of_pairs(f), chunk)
     }
 
