@@ -2,6 +2,8 @@
 
 mod child;
 mod coroutine;
+#[cfg(feature = "process")]
+mod forks;
 #[cfg(feature = "runtime")]
 mod fs;
 #[cfg(feature = "runtime")]
