@@ -36,7 +36,7 @@ fn a_caller_who_is_cancelled_while_his_worker_ends_leaves_the_pool_whole() {
         let pool = ProcessPool::builder().workers(1).max_tasks_per_worker(2);
         let pool = pool.build().unwrap();
         pool.submit(square, 1).unwrap().get().unwrap();
-        while pool.len() == 0 {
+        while pool.is_empty() {
             greenloom::yield_now();
         }
         let (go, its) = ipc::pipe::<u32, u32>().unwrap();
