@@ -8,6 +8,8 @@ mod forks;
 mod fs;
 #[cfg(feature = "runtime")]
 mod logging;
+#[cfg(feature = "process")]
+mod managers;
 #[cfg(feature = "runtime")]
 mod net;
 mod overflow;
