@@ -24,6 +24,8 @@ mod stack_limits;
 mod stackless;
 #[cfg(feature = "runtime")]
 mod stdin;
+#[cfg(feature = "process")]
+mod stopped;
 #[cfg(feature = "runtime")]
 mod tasks;
 #[cfg(feature = "runtime")]

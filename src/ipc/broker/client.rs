@@ -26,6 +26,7 @@ use crate::ipc::parcel::{Parcel, Passed, Reach, after_packing, refused};
 use crate::runtime::Outside;
 use crate::scheduler::park;
 
+use crate::task::shield;
 use super::managed::{Link, Pass};
 use super::object::{Answer, Call, ClientId, Object, Ticket};
 use super::server::{ATTACH, GIVE_UP, NOBODY, Server, Slot, TAKE_BACK, is_post, post_number};
@@ -280,7 +281,7 @@ impl Connection {
     #[track_caller]
     fn send(&self, what: u8, number: u64, parcel: Parcel) -> Result<(), Gone> {
         let outgoing = Outgoing::new(what, number, parcel).map_err(|_| Gone)?;
-        self.line.send(outgoing, Limit::Never).map_err(|_| Gone)
+        shield(|| self.line.send(outgoing, Limit::Never)).map_err(|_| Gone)
     }
 
     #[track_caller]
