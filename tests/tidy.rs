@@ -63,6 +63,7 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "sys/memory.rs",
         "maps, guards and gives back memory, by libc",
     ),
+    ("sys/pipe.rs", "asks what the process does with SIGPIPE"),
     (
         "sys/fault.rs",
         "signal actions, the alternate stack, the handler's arguments",

@@ -3,6 +3,10 @@
 //! A value crosses as a *parcel*: its postcard encoding, and beside it the descriptors that stand in it. A
 //! *link* carries parcels in frames: it keeps their borders, moves as much as the peer takes without blocking
 //! anything but the waiting task, and never leaves a frame half sent.
+//!
+//! What many processes use at once is an object that one of them serves: [`Queue`], [`Lock`] and their likes by the
+//! process that made them; dicts, lists and values, and the same queues and locks, by a [`Manager`], which others find
+//! by an address and a key as well. Plain bytes can be shared as memory: [`SharedMemory`].
 
 mod address;
 mod broker;

@@ -14,6 +14,8 @@ pub(crate) mod fault;
 pub(crate) mod image;
 pub(crate) mod memory;
 #[cfg(feature = "runtime")]
+pub(crate) mod pipe;
+#[cfg(feature = "runtime")]
 pub(crate) mod poll;
 #[cfg(feature = "runtime")]
 pub(crate) mod process;

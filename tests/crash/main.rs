@@ -5,7 +5,11 @@ mod coroutine;
 #[cfg(feature = "process")]
 mod forks;
 #[cfg(feature = "runtime")]
+mod dns;
+#[cfg(feature = "runtime")]
 mod fs;
+#[cfg(feature = "process")]
+mod idle;
 #[cfg(feature = "runtime")]
 mod logging;
 #[cfg(feature = "process")]

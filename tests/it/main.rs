@@ -21,6 +21,7 @@ mod locals;
 mod manager;
 mod mix;
 mod net;
+mod outside;
 mod pool;
 mod ported;
 #[cfg(feature = "process")]

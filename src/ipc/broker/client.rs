@@ -130,6 +130,10 @@ impl Handle {
         value: &T,
     ) -> Result<Call, CodecError> {
         let parcel = Parcel::pack_for(self.reach(), Vec::new(), value)?;
+        if parcel.bytes.len() > LONGEST {
+            let text = format!("it has more than the {LONGEST} bytes that one message may have");
+            return Err(CodecError::of::<T>(text));
+        }
         Ok(Call { what, parcel })
     }
 

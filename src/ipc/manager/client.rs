@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::io::Limit;
 use crate::ipc::address::Address;
-use crate::ipc::broker::{Bytes, Call, Handle, Link, PATIENCE, add_part, say};
+use crate::ipc::broker::{Bytes, Handle, Link, PATIENCE};
 use crate::ipc::event::{Barrier, Event};
 use crate::ipc::handshake::Key;
 use crate::ipc::lock::{Condition, Lock, RLock};
-use crate::ipc::parcel::{Parcel, Reach};
 use crate::ipc::queue::JoinableQueue;
 use crate::ipc::semaphore::{BoundedSemaphore, Semaphore};
 
@@ -20,6 +18,7 @@ use super::dict::Dict;
 use super::error::ManagerError;
 use super::list::List;
 use super::protocol::{self, Kind, Open};
+use super::proxy::Proxy;
 use super::value::{Namespace, Value};
 
 /// Values, queues and locks in a process that serves them: Python's `multiprocessing.Manager`.
@@ -69,9 +68,10 @@ use super::value::{Namespace, Value};
 /// # }
 /// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Manager {
     /// Of the manager itself, its object 0.
-    handle: Handle,
+    proxy: Proxy,
 }
 
 /// The objects of a [`Manager`] that are found by a name: each method finds the object, or makes it.
@@ -213,12 +213,33 @@ impl Manager {
 
     pub(super) fn over(link: Arc<Link>) -> Manager {
         Manager {
-            handle: Handle::managed(link, 0),
+            proxy: Proxy::new(Handle::managed(link, 0)),
+        }
+    }
+
+    /// The same manager, by calls that take no longer than this: then they are [`ManagerError::TimedOut`]. What is made
+    /// or found by them has no limits of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let manager = greenloom::ipc::Manager::start()?.with_timeout(Duration::from_secs(5));
+    /// let list = manager.list::<u32>()?.with_timeout(Duration::from_secs(1));
+    /// list.push(&1)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_timeout(&self, timeout: Duration) -> Manager {
+        Manager {
+            proxy: self.proxy.with_timeout(timeout),
         }
     }
 
     pub(super) fn link(&self) -> &Arc<Link> {
-        match self.handle.link() {
+        match self.proxy.handle().link() {
             Some(link) => link,
             None => unreachable!("a manager's handle is a managed one"),
         }
@@ -278,13 +299,8 @@ impl Manager {
     /// [`ManagerError`].
     #[track_caller]
     pub fn names(&self) -> Result<Vec<(String, String)>, ManagerError> {
-        let answer = self
-            .handle
-            .call(Call::plain(protocol::NAMES), Limit::Never)?;
-        match answer.what {
-            say::MANY => Ok(answer.value()?),
-            _ => Err(ManagerError::of(answer)),
-        }
+        let names = self.proxy.value(protocol::NAMES, Bytes::new())?;
+        Ok(names.unwrap_or_default())
     }
 
     /// Removes the object of that name, whoever uses it: their calls, also those that wait, are errors from now on, and
@@ -308,17 +324,7 @@ impl Manager {
     /// ```
     #[track_caller]
     pub fn remove(&self, name: &str) -> Result<bool, ManagerError> {
-        let parcel = Parcel {
-            bytes: name.as_bytes().to_vec(),
-            ..Parcel::default()
-        };
-        let what = protocol::REMOVE;
-        let answer = self.handle.call(Call { what, parcel }, Limit::Never)?;
-        match answer.what {
-            say::DONE => Ok(true),
-            say::NONE => Ok(false),
-            _ => Err(ManagerError::of(answer)),
-        }
+        self.proxy.ask(protocol::REMOVE, name.as_bytes().to_vec())
     }
 
     /// A value.
@@ -352,11 +358,7 @@ impl Manager {
     }
 
     fn pack<T: Serialize>(&self, value: &T) -> Result<Bytes, ManagerError> {
-        let reach = match self.handle.reach() {
-            Reach::Network => Reach::Network,
-            _ => Reach::Store,
-        };
-        Ok(Parcel::pack_for(reach, Bytes::new(), value)?.bytes)
+        Ok(self.proxy.add_last(Bytes::new(), value)?)
     }
 
     /// A handle of an object.
@@ -366,18 +368,9 @@ impl Manager {
             kind,
             name: name.map(str::to_owned),
         };
-        let mut bytes = Bytes::new();
-        add_part(&mut bytes, &Parcel::pack(&open)?.bytes);
-        bytes.extend(initial);
-        let parcel = Parcel {
-            bytes,
-            ..Parcel::default()
-        };
-        let call = Call {
-            what: protocol::OPEN,
-            parcel,
-        };
-        let answer = self.handle.call(call, Limit::Never)?;
+        let mut body = self.proxy.add(Bytes::new(), &open)?;
+        body.extend(initial);
+        let answer = self.proxy.call(protocol::OPEN, body)?;
         match answer.what {
             protocol::OPENED => {
                 // Numbers of objects are no longer than this.

@@ -21,7 +21,8 @@ use crate::task::Panic;
 /// nothing, and the panic is its caller's error.
 ///
 /// They run in the manager's process, on threads on which they may take their time; meanwhile other objects are served,
-/// and calls of this one wait. One that waits for a call of the very object that it changes waits for itself.
+/// and calls of this one wait. One that waits for a call of the very object that it changes waits for itself; one that
+/// ends its process, by an abort, say, ends the manager.
 ///
 /// # Examples
 ///

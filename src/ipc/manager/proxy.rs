@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::io::Limit;
 use crate::ipc::broker::{Answer, Bytes, Call, Handle, add_part, say};
 use crate::ipc::codec::CodecError;
+use crate::ipc::link::LONGEST;
 use crate::ipc::parcel::{Parcel, Reach, unpack_bytes};
 use crate::scheduler::park;
 
@@ -29,6 +30,10 @@ impl Proxy {
             handle,
             timeout: None,
         }
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     pub(super) fn with_timeout(&self, timeout: Duration) -> Proxy {
@@ -71,6 +76,9 @@ impl Proxy {
 
     #[track_caller]
     pub(super) fn call(&self, what: u8, body: Bytes) -> Result<Answer, ManagerError> {
+        if body.len() > LONGEST {
+            return Err(ManagerError::Refused);
+        }
         let limit = match self.timeout {
             Some(timeout) => Limit::At(park::deadline(timeout)),
             None => Limit::Never,

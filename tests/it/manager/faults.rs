@@ -205,6 +205,8 @@ fn a_manager_that_is_stopped_costs_who_has_a_limit_no_more_than_that_and_some_se
     assert_eq!(without.join().unwrap(), Err(GetError::Disconnected));
     let soon = value.with_timeout(Duration::from_millis(10));
     assert_eq!(soon.get(), Err(ManagerError::Disconnected));
+    let soon = manager.with_timeout(Duration::from_millis(10));
+    assert_eq!(soon.names(), Err(ManagerError::Disconnected));
     // It can be ended all the same.
     manager.shutdown().unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use greenloom::ipc::{Functions, Manager, ManagerServer};
@@ -59,6 +60,34 @@ fn a_crowd_of_silent_strangers_keeps_nobody_out() {
     for stranger in crowd.iter_mut().skip(200) {
         let _ = stranger.write_all(b"glmgr\0\0\x01");
     }
+    is_open(address);
+}
+
+#[test]
+fn strangers_who_come_and_go_without_end_keep_nobody_out() {
+    let (_server, address) = serve();
+    let is_over = AtomicBool::new(false);
+    let come_and_go = |begins: bool| {
+        let mut count = 0;
+        while !is_over.load(Ordering::Relaxed) {
+            let mut stranger = connect(address);
+            if begins {
+                let _ = stranger.write_all(&[b"glmgr\0\0\x01".as_slice(), &[9; 64]].concat());
+            }
+            count += 1;
+        }
+        count
+    };
+    let strangers: u32 = std::thread::scope(|threads| {
+        let come_and_go = &come_and_go;
+        let crowd = [false, true, false].map(|begins| threads.spawn(move || come_and_go(begins)));
+        for _ in 0..10 {
+            is_open(address);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        crowd.map(|stranger| stranger.join().unwrap()).iter().sum()
+    });
+    assert!(strangers > 0);
     is_open(address);
 }
 
