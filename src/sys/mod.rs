@@ -20,6 +20,8 @@ pub(crate) mod poll;
 #[cfg(feature = "runtime")]
 pub(crate) mod process;
 #[cfg(feature = "process")]
+pub(crate) mod random;
+#[cfg(feature = "process")]
 pub(crate) mod shared;
 #[cfg(feature = "runtime")]
 pub(crate) mod socket;

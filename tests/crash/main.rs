@@ -10,6 +10,8 @@ mod fs;
 mod idle;
 #[cfg(feature = "runtime")]
 mod logging;
+#[cfg(feature = "process")]
+mod managers;
 #[cfg(feature = "runtime")]
 mod net;
 mod overflow;

@@ -17,6 +17,8 @@ mod ipc_memory;
 mod ipc_shared;
 mod join;
 mod locals;
+#[cfg(feature = "process")]
+mod manager;
 mod mix;
 mod net;
 mod outside;
