@@ -285,7 +285,7 @@ fn permits_are_counted_and_those_of_the_dead_come_back() {
     let hold = |(semaphore, held): (Semaphore, Event)| {
         let _permit = semaphore.acquire().unwrap();
         held.set().unwrap();
-        greenloom::park();
+        greenloom::sync::Event::new().wait();
     };
     let held = Event::new();
     let child = Process::spawn(hold, (semaphore.clone(), held.clone())).unwrap();
@@ -377,7 +377,7 @@ fn without_the_process_that_serves_it_an_object_is_an_error() {
     let (carrier, receiver) = greenloom::ipc::pipe::<(Queue<u32>, Lock), ()>().unwrap();
     let serve = |carrier: greenloom::ipc::Conn<(Queue<u32>, Lock), ()>| {
         carrier.send(&(Queue::new(), Lock::new())).unwrap();
-        greenloom::park();
+        greenloom::sync::Event::new().wait();
     };
     let child = Process::spawn(serve, carrier).unwrap();
     let (queue, lock) = receiver.recv().unwrap();

@@ -79,7 +79,7 @@ fn exits_aborts_and_kills_are_told_apart() {
     };
     assert_eq!(status.code(), Some(99));
 
-    let sleeper = Process::spawn(|(): ()| greenloom::park(), ()).unwrap();
+    let sleeper = Process::spawn(|(): ()| greenloom::sync::Event::new().wait(), ()).unwrap();
     sleeper.kill().unwrap();
     let error = sleeper.join().unwrap_err();
     assert!(error.to_string().contains("signal: 9"), "{error}");
@@ -98,7 +98,7 @@ fn children_are_listed_while_they_live() {
     let sleeper = Builder::new()
         .name("listed")
         .daemon(true)
-        .spawn(|(): ()| greenloom::park(), ())
+        .spawn(|(): ()| greenloom::sync::Event::new().wait(), ())
         .unwrap();
     let listed = |id| {
         active_children()
