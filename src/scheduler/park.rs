@@ -10,7 +10,7 @@ use crate::coroutine::unwinding::Scheduler;
 use super::cancel::Unwind;
 use super::local::Local;
 use super::wait::Unwinding;
-use super::{current, thread};
+use super::{current, packet, thread};
 
 pub(crate) use super::wait::{Count, Describe, Holder, Wait, Wake};
 pub(crate) use super::wake::Sleeper;
@@ -37,6 +37,11 @@ fn park_thread(wait: &Wait<'_>) -> Wake {
         return thread::nap(wait.deadline);
     }
     thread::park(wait.deadline)
+}
+
+/// Uses the waker of an executor, which may do anything; what it panics with goes no further.
+pub(crate) fn wake_foreign(waker: Waker) {
+    packet::wake_foreign(waker);
 }
 
 /// Throws a payload that was caught elsewhere, so that this task knows that it unwinds: the panic hook, which
