@@ -540,11 +540,12 @@ impl Local {
 
     /// Whether and why this task is unwinding.
     pub(super) fn unwinding(&self, processor: &Processor) -> Option<Unwinding> {
-        self.is_noted_unwinding(processor)
-            .then(|| match self.has(CANCELLATION) {
-                true => Unwinding::Cancellation,
-                false => Unwinding::Panic,
-            })
+        // In doubt the note may be that of a panic which was caught since; the frames know.
+        let is_noted = self.is_noted_unwinding(processor);
+        (is_noted && self.is_unwinding(processor)).then(|| match self.has(CANCELLATION) {
+            true => Unwinding::Cancellation,
+            false => Unwinding::Panic,
+        })
     }
 
     pub(crate) fn set_in_hook(&self, is_in_hook: bool) {
