@@ -61,6 +61,8 @@ struct UnderWay<T> {
     jobs: HashMap<u64, Result<JobHandle<T>, JobError>>,
     next: u64,
     ready: Arc<Ready>,
+    /// The one that is to be given out: a `next` that is cut short leaves it to the following one.
+    due: Option<u64>,
 }
 
 impl<T: 'static> UnderWay<T> {
@@ -69,6 +71,7 @@ impl<T: 'static> UnderWay<T> {
             jobs: HashMap::new(),
             next: 0,
             ready: Arc::default(),
+            due: None,
         }
     }
 
@@ -88,7 +91,15 @@ impl<T: 'static> UnderWay<T> {
         if self.jobs.is_empty() {
             return None;
         }
-        let key = self.ready.take(deadline)?;
+        if self.due.is_none() {
+            self.due = self.ready.take(deadline);
+        }
+        let key = self.due?;
+        // Its callbacks run before it has ended, so this may wait a little.
+        if let Ok(job) = self.jobs.get(&key)? {
+            job.wait_for_end();
+        }
+        self.due = None;
         Some(self.jobs.remove(&key)?.and_then(JobHandle::join))
     }
 }
@@ -172,6 +183,10 @@ where
 ///
 /// Dropping it cancels what is still in line.
 ///
+/// # Cancellation
+///
+/// A `next` that is cancelled or times out loses no result.
+///
 /// # Parks
 ///
 /// `next` does until the next result is there (`thread_pool.join`).
@@ -215,6 +230,9 @@ where
         {
             self.jobs.push_back(job);
         }
+        if let Ok(job) = self.jobs.front()? {
+            job.wait_for_end();
+        }
         Some(self.jobs.pop_front()?.and_then(JobHandle::join))
     }
 }
@@ -231,6 +249,10 @@ impl<I: Iterator, F, T> Drop for IMap<I, F, T> {
 /// [`ThreadPool::imap_unordered`](super::ThreadPool::imap_unordered).
 ///
 /// Dropping it cancels what is still in line.
+///
+/// # Cancellation
+///
+/// A `next` that is cancelled or times out loses no result.
 ///
 /// # Parks
 ///

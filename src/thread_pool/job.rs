@@ -9,6 +9,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::base::clock::Deadline;
+use crate::base::payload;
 use crate::runtime::Outside;
 use crate::scheduler::park::{self, Wait, Wake};
 use crate::task::Panic;
@@ -124,10 +125,9 @@ impl<T> Desk<T> {
 /// One that panics is said, and keeps nobody from the others.
 fn call<T>(callback: Callback<T>, outcome: &Outcome<T>) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(outcome))) {
-        log::error!(
-            "a callback of a pool's job panicked: {}",
-            Panic::new(payload).message()
-        );
+        let panic = Panic::new(payload);
+        log::error!("a callback of a pool's job panicked: {}", panic.message());
+        payload::discard(panic.into_payload());
     }
 }
 
@@ -241,6 +241,26 @@ impl<T> JobHandle<T> {
             }
             is_late = park::park(&wait) == Wake::TimedOut;
         }
+    }
+
+    /// Waits for the end, and leaves the outcome where it is.
+    #[track_caller]
+    pub(super) fn wait_for_end(&self) {
+        let _outside = Outside::here();
+        let wait = Wait::new("thread_pool.join");
+        while !self.is_over_or(park::current_waker) {
+            let _ = park::park(&wait);
+        }
+    }
+
+    /// Whether the job has ended; if not, this is whom to wake.
+    fn is_over_or(&self, waker: impl FnOnce() -> Waker) -> bool {
+        let mut state = self.desk.lock();
+        let is_over = matches!(state.stage, Stage::Ended(_) | Stage::Taken);
+        if !is_over {
+            state.waker = Some(waker());
+        }
+        is_over
     }
 
     /// Whether the job has ended, so that `join` returns at once.

@@ -14,6 +14,7 @@ use greenloom::thread_pool::{
 use greenloom::{Runtime, spawn, timeout, yield_now};
 
 use crate::util::green;
+use crate::watch::LONG;
 
 /// Jobs of a pool that wait until they are let go.
 struct Gate(mpsc::SyncSender<()>, Arc<Mutex<mpsc::Receiver<()>>>);
@@ -458,4 +459,73 @@ fn a_worker_whose_results_nobody_takes_ends() {
     }
     results.shutdown(true);
     worker.join();
+}
+
+#[test]
+fn a_map_whose_next_is_cut_short_loses_no_result() {
+    green(|| {
+        let (pool, gate) = (ThreadPool::new(2), Gate::new());
+        let receiver = gate.1.clone();
+        let mut map = pool.imap(0..6, move |n| {
+            receiver.lock().unwrap().recv().unwrap();
+            n
+        });
+        let cut = timeout(Duration::from_millis(1), || map.next());
+        assert!(cut.is_err());
+        gate.open(6);
+        assert_eq!(
+            map.map(Result::unwrap).collect::<Vec<_>>(),
+            [0, 1, 2, 3, 4, 5]
+        );
+
+        let receiver = gate.1.clone();
+        let mut map = pool.imap_unordered(0..6, move |n| {
+            receiver.lock().unwrap().recv().unwrap();
+            n
+        });
+        let cut = timeout(Duration::from_millis(1), || map.next());
+        assert!(cut.is_err());
+        gate.open(6);
+        let got: HashSet<u32> = map.map(Result::unwrap).collect();
+        assert_eq!(got.len(), 6);
+    });
+}
+
+/// Panics in its drop, as often as there are layers.
+struct Peel(u32);
+
+impl Drop for Peel {
+    fn drop(&mut self) {
+        if self.0 > 0 {
+            std::panic::resume_unwind(Box::new(Peel(self.0 - 1)));
+        }
+    }
+}
+
+#[test]
+fn a_panic_whose_payload_panics_hangs_nobody() {
+    let pool = ThreadPool::new(1);
+    let mut job = pool.submit(|| 1).unwrap();
+    job.on_done(|_| std::panic::resume_unwind(Box::new(Peel(2))));
+    let (sender, receiver) = mpsc::channel();
+    job.on_done(move |_| sender.send(()).unwrap());
+    assert_eq!(job.join().unwrap(), 1);
+    receiver.recv().unwrap();
+    // Values that nobody wants.
+    for _ in 0..3 {
+        drop(pool.submit(|| Peel(3)).unwrap());
+    }
+    assert_eq!(pool.submit(|| 2).unwrap().join().unwrap(), 2);
+    pool.close();
+    assert!(pool.join_timeout(LONG), "every job was counted out");
+
+    let broken = ThreadPool::builder()
+        .threads(1)
+        .initializer(|| std::panic::resume_unwind(Box::new(Peel(2))))
+        .build()
+        .unwrap();
+    assert!(matches!(
+        broken.submit(|| 3).map(|job| job.join()),
+        Ok(Err(JobError::Broken))
+    ));
 }
