@@ -350,3 +350,22 @@ fn pools_have_pools() {
     let inner = |n: u64| ProcessPool::new(1).unwrap().apply(square, n).unwrap() + 1;
     assert_eq!(pool.apply(inner, 6).unwrap(), 37);
 }
+
+#[test]
+fn a_map_whose_next_is_cut_short_loses_no_result() {
+    let (naps, results) = ([100, 0, 0, 0], Vec::new());
+    greenloom::run(move || {
+        let pool = ProcessPool::new(2).unwrap();
+        let mut map = pool.imap(naps, nap).chunk(2);
+        let mut results: Vec<u64> = results;
+        while results.len() < naps.len() {
+            // Cut short again and again, while the first chunk takes its time.
+            match greenloom::timeout(Duration::from_millis(1), || map.next()) {
+                Err(_) => {}
+                Ok(result) => results.push(result.expect("four of them").unwrap()),
+            }
+        }
+        assert_eq!(results, naps);
+        assert!(map.next().is_none());
+    });
+}
