@@ -69,6 +69,8 @@ struct Rare {
     polls_io: Cell<bool>,
     /// Its task-local values.
     slots: Slots,
+    /// The line that reports name in place of the wait's own, see `park::at`.
+    place: Cell<Option<&'static Location<'static>>>,
 }
 
 /// Inside the panic hook: waiting blocks the thread (soundness rule 13).
@@ -117,6 +119,10 @@ impl Local {
     #[cfg(feature = "futures-io")]
     pub(crate) fn polls_io(&self) -> &Cell<bool> {
         &self.rare().polls_io
+    }
+
+    pub(super) fn place(&self) -> &Cell<Option<&'static Location<'static>>> {
+        &self.rare().place
     }
 
     #[inline]
@@ -234,6 +240,7 @@ impl Local {
         match order {
             Order::Describe(rows) => {
                 self.set(DESCRIBED, true);
+                let place = self.rare().place.get().unwrap_or(place);
                 rows.push(Row::new(&self.task, wait, place, since));
             }
             Order::Deadlock(_) if self.is_unwinding(processor) || self.cleanups.get() != 0 => {

@@ -30,6 +30,23 @@ pub(crate) fn park(wait: &Wait<'_>) -> Wake {
     }
 }
 
+/// Waits inside of `f`, a closure of ours that does not know its caller's line, so that reports name `place`.
+pub(crate) fn at<R>(place: &'static Location<'static>, f: impl FnOnce() -> R) -> R {
+    /// Puts the outer line back, also when the wait is unwound.
+    struct Outer(Option<&'static Location<'static>>);
+
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            current::with_local(|local| local.map(|local| local.place().set(self.0)));
+        }
+    }
+
+    let outer =
+        current::with_local(|local| local.and_then(|local| local.place().replace(Some(place))));
+    let _outer = Outer(outer);
+    f()
+}
+
 #[cold]
 fn park_thread(wait: &Wait<'_>) -> Wake {
     // In a panic hook, where the task must not be suspended, and nobody knows this thread's waker.
