@@ -53,7 +53,7 @@ pub(crate) struct Local {
 
 /// What few tasks need.
 #[derive(Default)]
-struct Rare {
+pub(super) struct Rare {
     /// What the worker wants of this task at its next resumption, other than to go on.
     order: Cell<Option<Order>>,
     /// A deadlock report that came in a firm wait.
@@ -70,7 +70,7 @@ struct Rare {
     /// Its task-local values.
     slots: Slots,
     /// The line that reports name in place of the wait's own, see `park::at`.
-    place: Cell<Option<&'static Location<'static>>>,
+    pub(super) place: Cell<Option<&'static Location<'static>>>,
 }
 
 /// Inside the panic hook: waiting blocks the thread (soundness rule 13).
@@ -111,7 +111,7 @@ impl Local {
     }
 
     #[inline]
-    fn rare(&self) -> &Rare {
+    pub(super) fn rare(&self) -> &Rare {
         self.rare.get_or_init(Box::default)
     }
 
@@ -119,10 +119,6 @@ impl Local {
     #[cfg(feature = "futures-io")]
     pub(crate) fn polls_io(&self) -> &Cell<bool> {
         &self.rare().polls_io
-    }
-
-    pub(super) fn place(&self) -> &Cell<Option<&'static Location<'static>>> {
-        &self.rare().place
     }
 
     #[inline]

@@ -37,12 +37,13 @@ pub(crate) fn at<R>(place: &'static Location<'static>, f: impl FnOnce() -> R) ->
 
     impl Drop for Outer {
         fn drop(&mut self) {
-            current::with_local(|local| local.map(|local| local.place().set(self.0)));
+            current::with_local(|local| local.map(|local| local.rare().place.set(self.0)));
         }
     }
 
-    let outer =
-        current::with_local(|local| local.and_then(|local| local.place().replace(Some(place))));
+    let outer = current::with_local(|local| {
+        local.and_then(|local| local.rare().place.replace(Some(place)))
+    });
     let _outer = Outer(outer);
     f()
 }
