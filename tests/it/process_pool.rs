@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use greenloom::ipc::Event;
 use greenloom::process::{PoolError, ProcessPool, TaskError};
 
 fn square(n: u64) -> u64 {
@@ -276,17 +277,24 @@ fn callbacks_run_here_in_order_and_survive_each_other() {
     assert_eq!(seen, [0, 1, 9, 16, 81].map(|value| (process::id(), value)));
 }
 
+fn begin_and_wait((begun, go): (Event, Event)) {
+    begun.set().unwrap();
+    go.wait().unwrap();
+}
+
 #[test]
 fn a_cancelled_caller_leaves_the_pool_whole() {
     greenloom::run(|| {
         let pool = Arc::new(ProcessPool::new(1).unwrap());
         assert_eq!(pool.apply(square, 1).unwrap(), 1);
         for _ in 0..5 {
-            let theirs = pool.clone();
-            let caller = greenloom::spawn(move || theirs.apply(nap, 30).unwrap());
-            greenloom::sleep(Duration::from_millis(5));
-            caller.cancel();
-            assert!(caller.join().unwrap_err().is_cancelled());
+            let (begun, go) = (Event::new().unwrap(), Event::new().unwrap());
+            let (theirs, events) = (pool.clone(), (begun.clone(), go.clone()));
+            let caller = greenloom::spawn(move || theirs.apply(begin_and_wait, events));
+            begun.wait().unwrap();
+            assert!(caller.cancel_and_join().unwrap_err().is_cancelled());
+            // The job goes on by itself.
+            go.set().unwrap();
         }
         assert_eq!(pool.apply(square, 4).unwrap(), 16);
     });
