@@ -288,7 +288,7 @@ fn a_cancelled_caller_leaves_the_pool_whole() {
         let pool = Arc::new(ProcessPool::new(1).unwrap());
         assert_eq!(pool.apply(square, 1).unwrap(), 1);
         for _ in 0..5 {
-            let (begun, go) = (Event::new().unwrap(), Event::new().unwrap());
+            let (begun, go) = (Event::new(), Event::new());
             let (theirs, events) = (pool.clone(), (begun.clone(), go.clone()));
             let caller = greenloom::spawn(move || theirs.apply(begin_and_wait, events));
             begun.wait().unwrap();
