@@ -56,13 +56,20 @@ impl Ready {
     }
 }
 
+/// Puts a key back in front.
+struct Back<'a>(&'a Ready, u64);
+
+impl Drop for Back<'_> {
+    fn drop(&mut self) {
+        self.0.lock().0.push_front(self.1);
+    }
+}
+
 /// Jobs that are under way, by keys that count up.
 struct UnderWay<T> {
     jobs: HashMap<u64, Result<JobHandle<T>, JobError>>,
     next: u64,
     ready: Arc<Ready>,
-    /// The one that is to be given out: a `next` that is cut short leaves it to the following one.
-    due: Option<u64>,
 }
 
 impl<T: 'static> UnderWay<T> {
@@ -71,7 +78,6 @@ impl<T: 'static> UnderWay<T> {
             jobs: HashMap::new(),
             next: 0,
             ready: Arc::default(),
-            due: None,
         }
     }
 
@@ -91,15 +97,13 @@ impl<T: 'static> UnderWay<T> {
         if self.jobs.is_empty() {
             return None;
         }
-        if self.due.is_none() {
-            self.due = self.ready.take(deadline);
+        let key = self.ready.take(deadline)?;
+        // It is told before it is there: should this wait be cancelled, the job is the next one again.
+        let back = Back(&self.ready, key);
+        if let Some(Ok(job)) = self.jobs.get(&key) {
+            job.wait();
         }
-        let key = self.due?;
-        // Its callbacks run before it has ended, so this may wait a little.
-        if let Ok(job) = self.jobs.get(&key)? {
-            job.wait_for_end();
-        }
-        self.due = None;
+        std::mem::forget(back);
         Some(self.jobs.remove(&key)?.and_then(JobHandle::join))
     }
 }
@@ -185,7 +189,7 @@ where
 ///
 /// # Cancellation
 ///
-/// A `next` that is cancelled or times out loses no result.
+/// A `next` that is cancelled loses no result: the one after it gets it.
 ///
 /// # Parks
 ///
@@ -230,8 +234,9 @@ where
         {
             self.jobs.push_back(job);
         }
+        // Still in front should this wait be cancelled.
         if let Ok(job) = self.jobs.front()? {
-            job.wait_for_end();
+            job.wait();
         }
         Some(self.jobs.pop_front()?.and_then(JobHandle::join))
     }
@@ -252,7 +257,7 @@ impl<I: Iterator, F, T> Drop for IMap<I, F, T> {
 ///
 /// # Cancellation
 ///
-/// A `next` that is cancelled or times out loses no result.
+/// A `next` that is cancelled loses no result.
 ///
 /// # Parks
 ///
