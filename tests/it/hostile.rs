@@ -369,9 +369,13 @@ fn wakers_that_wait_keep_only_those_who_use_them() {
                 sender.send(1).unwrap();
                 assert_eq!(receive.poll(&mut context), Poll::Ready(Ok(1)));
 
-                let mut task = spawn(yield_now);
+                let (go, gate) = channel::oneshot();
+                let mut task = spawn(move || gate.recv());
                 assert!(pin!(&mut task).poll(&mut context).is_pending());
-                sleep(Duration::from_millis(3));
+                go.send(2).unwrap();
+                while !task.is_finished() {
+                    yield_now();
+                }
                 assert!(pin!(&mut task).poll(&mut context).is_ready());
 
                 // Left at a handle, and dropped in the midst of a select.
