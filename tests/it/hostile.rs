@@ -335,8 +335,8 @@ fn tasks_that_spawn_their_siblings_while_they_unwind_are_waited_for() {
         };
         runtime.run(main).unwrap();
     });
-    // As many as had begun; their siblings were born cancelled.
-    assert!(born.load(SeqCst) <= 10);
+    // As many as had begun, and those of their siblings that another worker began before they were cancelled.
+    assert!(born.load(SeqCst) <= 20);
 }
 
 /// A waker whose use, or whose drop, waits.
