@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::base::primitive::{Mutex, lock};
-use crate::scheduler::park::Sleeper;
+use crate::scheduler::park::{self, Sleeper};
 use crate::sync::wait_list::{Queue, Ticket};
 
 use super::broadcast;
@@ -56,8 +56,9 @@ impl Relay {
 impl Wake for Relay {
     fn wake(self: Arc<Self>) {
         let waker = lock(&self.waker).take();
+        // Others may be woken after this one.
         if let Some(waker) = waker {
-            waker.wake();
+            park::wake_foreign(waker);
         }
     }
 }

@@ -348,7 +348,7 @@ impl<T> Channel<T> {
         drop(state);
         called.wake(&Takers(self));
         if let Some(waker) = polled {
-            waker.wake();
+            park::wake_foreign(waker);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ use super::seats::{NoSeat, Seat, Seats};
 /// never does: the new task is spawned over the number, and its parent waits for its end before it goes on,
 /// so that no more than so many are at work. A pool of no seats at all still runs nothing, for it has no
 /// members.
+///
+/// Members of two pools that spawn into each other's wait for each other when both are full. Which of them
+/// should go over its number nobody can say; the deadlock report names the members of both.
 ///
 /// # Examples
 ///
@@ -233,17 +237,18 @@ impl GreenPool {
         let f = &f;
         let mut results = Vec::with_capacity(items.size_hint().0);
         let results_of = &mut results;
+        let place = Location::caller();
         task::scope(move |s| {
             let mut jobs = VecDeque::new();
             for item in items {
-                let job = match self.seats.take(Deadline::NEVER) {
+                let job = match park::at(place, || self.seats.take(Deadline::NEVER)) {
                     Err(_) => Job::Outcome(Err(JoinError::Cancelled)),
                     Ok(seat) => {
                         let is_lent = seat.is_lent;
-                        let task = s.try_spawn(Builder::new(), move || seat.run(|| f(item)));
-                        match task {
+                        let builder = Builder::new().at(place);
+                        match s.try_spawn(builder, move || seat.run(|| f(item))) {
                             // The scope ends it, should this unwind.
-                            Ok(task) if is_lent => Job::Outcome(task.join()),
+                            Ok(task) if is_lent => Job::Outcome(park::at(place, || task.join())),
                             Ok(task) => Job::Task(task),
                             Err(error) => Job::Outcome(Err(JoinError::NoStack(error))),
                         }
@@ -255,7 +260,9 @@ impl GreenPool {
                     results_of.extend(jobs.pop_front().map(Job::outcome));
                 }
             }
-            results_of.extend(jobs.into_iter().map(Job::outcome));
+            for job in jobs {
+                results_of.push(park::at(place, || job.outcome()));
+            }
         });
         results
     }

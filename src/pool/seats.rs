@@ -328,10 +328,21 @@ impl fmt::Debug for Seats {
 
 impl Describe for Seats {
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (size, taken) = {
+        const SHOWN: usize = 4;
+        let (size, taken, mut members) = {
             let state = self.state.lock();
-            (state.size, state.taken)
+            let members: Vec<TaskId> = state.members.keys().copied().collect();
+            (state.size, state.taken, members)
         };
-        write!(f, "a GreenPool of {size} with {taken} running")
+        // Who they are: what they wait for in their turn is in the same report.
+        members.sort_unstable();
+        write!(f, "a GreenPool of {size} with {taken} running")?;
+        for (n, id) in members.iter().take(SHOWN).enumerate() {
+            write!(f, "{} {id}", if n == 0 { ": task" } else { "," })?;
+        }
+        match members.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, ", and {more} more"),
+        }
     }
 }

@@ -53,7 +53,7 @@ pub(crate) struct Local {
 
 /// What few tasks need.
 #[derive(Default)]
-struct Rare {
+pub(super) struct Rare {
     /// What the worker wants of this task at its next resumption, other than to go on.
     order: Cell<Option<Order>>,
     /// A deadlock report that came in a firm wait.
@@ -69,6 +69,8 @@ struct Rare {
     polls_io: Cell<bool>,
     /// Its task-local values.
     slots: Slots,
+    /// The line that reports name in place of the wait's own, see `park::at`.
+    pub(super) place: Cell<Option<&'static Location<'static>>>,
 }
 
 /// Inside the panic hook: waiting blocks the thread (soundness rule 13).
@@ -109,7 +111,7 @@ impl Local {
     }
 
     #[inline]
-    fn rare(&self) -> &Rare {
+    pub(super) fn rare(&self) -> &Rare {
         self.rare.get_or_init(Box::default)
     }
 
@@ -234,6 +236,7 @@ impl Local {
         match order {
             Order::Describe(rows) => {
                 self.set(DESCRIBED, true);
+                let place = self.rare().place.get().unwrap_or(place);
                 rows.push(Row::new(&self.task, wait, place, since));
             }
             Order::Deadlock(_) if self.is_unwinding(processor) || self.cleanups.get() != 0 => {
@@ -540,11 +543,12 @@ impl Local {
 
     /// Whether and why this task is unwinding.
     pub(super) fn unwinding(&self, processor: &Processor) -> Option<Unwinding> {
-        self.is_noted_unwinding(processor)
-            .then(|| match self.has(CANCELLATION) {
-                true => Unwinding::Cancellation,
-                false => Unwinding::Panic,
-            })
+        // In doubt the note may be that of a panic which was caught since; the frames know.
+        let is_noted = self.is_noted_unwinding(processor);
+        (is_noted && self.is_unwinding(processor)).then(|| match self.has(CANCELLATION) {
+            true => Unwinding::Cancellation,
+            false => Unwinding::Panic,
+        })
     }
 
     pub(crate) fn set_in_hook(&self, is_in_hook: bool) {

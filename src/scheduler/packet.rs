@@ -19,7 +19,7 @@ use super::local::Local;
 use super::park;
 use super::task::{Body, TaskRef};
 use super::wait::{Describe, Wait, Wake};
-use super::wake;
+use super::{thread, wake};
 
 /// Why a task gave no value.
 #[derive(Debug)]
@@ -109,11 +109,18 @@ fn drop_unjoined<T>(task: &TaskRef, outcome: Option<Result<T, Fault>>) {
 fn wake_joiner(waker: Waker) {
     match TaskRef::of_waker(&waker) {
         Some(joiner) => wake::wake_next(&joiner),
-        // Somebody's code, which may do anything.
-        None => {
-            caught(|| waker.wake());
-        }
+        None => wake_foreign(waker),
     }
+}
+
+/// Uses a waker that may be anybody's code. Its panic ends there: whoever else is to be woken, or has sent
+/// something, is not to blame. On a worker's own stack, where no task runs that could be suspended, it may not
+/// wait: that is a panic of its own.
+pub(super) fn wake_foreign(waker: Waker) {
+    let is_loop = current::with_local(|local| local.is_none())
+        && current::with_processor(|processor| processor.is_some());
+    let _no_wait = is_loop.then(thread::forbid_waits);
+    caught(|| waker.wake());
 }
 
 /// Runs somebody else's code (a destructor, a waker, a logger): its panic, which the hook has printed, ends
@@ -386,7 +393,8 @@ impl<T> Joiner<T> {
 
     /// Stores a waker for the completion; true when it is complete already.
     pub(crate) fn announce(&mut self, waker: Waker) -> bool {
-        if self.retract() {
+        // Complete, with a waker that was announced before: the completer may not have taken that one yet.
+        if self.is_complete() || self.retract() {
             return true;
         }
         // SAFETY: not complete with JOINING clear (it was taken back above): the waker is the handle's.

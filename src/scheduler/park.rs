@@ -10,7 +10,7 @@ use crate::coroutine::unwinding::Scheduler;
 use super::cancel::Unwind;
 use super::local::Local;
 use super::wait::Unwinding;
-use super::{current, thread};
+use super::{current, packet, thread};
 
 pub(crate) use super::wait::{Count, Describe, Holder, Wait, Wake};
 pub(crate) use super::wake::Sleeper;
@@ -30,6 +30,24 @@ pub(crate) fn park(wait: &Wait<'_>) -> Wake {
     }
 }
 
+/// Waits inside of `f`, a closure of ours that does not know its caller's line, so that reports name `place`.
+pub(crate) fn at<R>(place: &'static Location<'static>, f: impl FnOnce() -> R) -> R {
+    /// Puts the outer line back, also when the wait is unwound.
+    struct Outer(Option<&'static Location<'static>>);
+
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            current::with_local(|local| local.map(|local| local.rare().place.set(self.0)));
+        }
+    }
+
+    let outer = current::with_local(|local| {
+        local.and_then(|local| local.rare().place.replace(Some(place)))
+    });
+    let _outer = Outer(outer);
+    f()
+}
+
 #[cold]
 fn park_thread(wait: &Wait<'_>) -> Wake {
     // In a panic hook, where the task must not be suspended, and nobody knows this thread's waker.
@@ -37,6 +55,11 @@ fn park_thread(wait: &Wait<'_>) -> Wake {
         return thread::nap(wait.deadline);
     }
     thread::park(wait.deadline)
+}
+
+/// Uses the waker of an executor, which may do anything; what it panics with goes no further.
+pub(crate) fn wake_foreign(waker: Waker) {
+    packet::wake_foreign(waker);
 }
 
 /// Throws a payload that was caught elsewhere, so that this task knows that it unwinds: the panic hook, which

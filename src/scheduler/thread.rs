@@ -1,6 +1,6 @@
 //! Waiting on a plain OS thread: a parker of our own, so that std's `park` token stays the user's.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Wake as StdWake, Waker};
@@ -32,6 +32,30 @@ impl StdWake for Parker {
 
 thread_local! {
     static PARKER: OnceCell<Arc<Parker>> = const { OnceCell::new() };
+}
+
+thread_local! {
+    /// A worker runs a waker that is not ours on its own stack: if that waited, all of the worker's tasks would.
+    static IS_WAKING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Waits on this thread panic as long as it lives.
+#[derive(Debug)]
+#[must_use = "waits are forbidden as long as it lives"]
+pub(super) struct NoWaits {
+    before: bool,
+}
+
+pub(super) fn forbid_waits() -> NoWaits {
+    NoWaits {
+        before: IS_WAKING.replace(true),
+    }
+}
+
+impl Drop for NoWaits {
+    fn drop(&mut self) {
+        IS_WAKING.set(self.before);
+    }
 }
 
 /// Random bits on a plain thread; each begins with others.
@@ -72,6 +96,10 @@ pub(crate) fn nap(deadline: Deadline) -> Wake {
 
 /// Blocks this thread until its waker is used or the deadline, which is by the real clock, has passed.
 pub(crate) fn park(deadline: Deadline) -> Wake {
+    assert!(
+        !IS_WAKING.get(),
+        "a waker that is called by a worker waits: no task of the worker could run meanwhile"
+    );
     let Some(parker) = parker() else {
         // In the thread's last moments nobody can wake it: look again soon.
         let nap = remaining(deadline).map_or(NAP, |left| left.min(NAP));

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -293,10 +293,12 @@ impl<T> JoinHandle<T> {
         (is_late, self.take())
     }
 
-    /// Waits for the end, and leaves the outcome where it is. Not to be called by the task itself.
+    /// Waits for the end, and leaves the outcome where it is. The task itself does not wait.
     #[track_caller]
     pub(crate) fn wait_for_end(&mut self) {
-        self.joiner.wait(Deadline::NEVER);
+        if !self.joiner.is_own() {
+            self.joiner.wait(Deadline::NEVER);
+        }
     }
 
     /// Whether the task has ended, so that `join` returns at once.
@@ -348,18 +350,19 @@ impl<T> JoinHandle<T> {
 #[track_caller]
 pub(super) fn end_by<T>(joiner: &mut Joiner<T>, deadline: Deadline) -> bool {
     let was_unwinding = note();
+    let place = Location::caller();
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let is_late = !joiner.wait(deadline);
+        let is_late = !park::at(place, || joiner.wait(deadline));
         if is_late {
             joiner.cancel();
-            joiner.wait(Deadline::NEVER);
+            park::at(place, || joiner.wait(Deadline::NEVER));
         }
         is_late
     }));
     result.unwrap_or_else(|payload| {
         restore(was_unwinding);
         joiner.cancel();
-        shield(|| joiner.wait(Deadline::NEVER));
+        shield(|| park::at(place, || joiner.wait(Deadline::NEVER)));
         park::rethrow(payload)
     })
 }

@@ -1,10 +1,13 @@
 //! Closures that run against each other: the first to come in wins, and the others are out before it returns.
 
+use std::panic::Location;
+
+use crate::base::clock::Deadline;
+use crate::scheduler::park;
+
 use super::join::JoinError;
 use super::scope::scope;
 use super::wait::as_completed;
-use crate::base::clock::Deadline;
-use crate::scheduler::park;
 
 /// How a [`race`] ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,16 +139,17 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
+    let place = Location::caller();
     scope(|s| {
         let mut tasks = as_completed(
             entrants
                 .into_iter()
-                .map(|entrant| s.spawn(entrant))
+                .map(|entrant| s.spawn_at(place, entrant))
                 .collect::<Vec<_>>(),
         );
         let mut arrivals = Vec::new();
         let mut panic = None;
-        while let Some((index, task)) = tasks.next_by(Deadline::NEVER) {
+        while let Some((index, task)) = park::at(place, || tasks.next_by(Deadline::NEVER)) {
             let is_over = match task.join() {
                 Ok(value) => {
                     let is_won = wins(&value);

@@ -481,7 +481,20 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        match self.try_spawn(super::spawn::Builder::new(), f) {
+        self.spawn_at(Location::caller(), f)
+    }
+
+    /// As [`spawn`](Self::spawn), for closures of ours, which do not know their caller's line.
+    pub(crate) fn spawn_at<F, T>(
+        &'scope self,
+        place: &'static Location<'static>,
+        f: F,
+    ) -> ScopedJoinHandle<'scope, T>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        match self.try_spawn(super::spawn::Builder::new().at(place), f) {
             Ok(handle) => handle,
             Err(error) => panic!("scope.spawn: {error}"),
         }

@@ -32,6 +32,8 @@ use super::locals::heir;
 pub struct Builder {
     name: Option<String>,
     stack_size: Option<usize>,
+    /// Where the task is spawned, if not where the builder is used up.
+    place: Option<&'static Location<'static>>,
 }
 
 impl Builder {
@@ -50,6 +52,12 @@ impl Builder {
     /// at least 64 KiB.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
+        self
+    }
+
+    /// For closures of ours, which do not know their caller's line.
+    pub(crate) fn at(mut self, place: &'static Location<'static>) -> Self {
+        self.place = Some(place);
         self
     }
 
@@ -100,7 +108,7 @@ impl Builder {
         Ok(Spec {
             name,
             stack_size,
-            place,
+            place: self.place.unwrap_or(place),
             runtime: shared.id,
             pinned: false,
         })

@@ -1,5 +1,6 @@
 //! A program built with `panic = "abort"`: it runs, ends, and aborts only at a panic of its own.
 
+use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
@@ -12,6 +13,9 @@ use std::process::Command;
 fn a_program_that_aborts_on_panic_works() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/abort");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("abort");
+    // Others may run this test at the same time, in the same folders: let go of at the end.
+    let turn = File::create(target.with_extension("turn")).expect("a file to lock");
+    turn.lock().expect("a turn");
     // The lock file of the library serves, so nothing is fetched.
     let lock = folder.join("Cargo.lock");
     std::fs::copy(folder.join("../../../Cargo.lock"), &lock).expect("a copy of the lock file");

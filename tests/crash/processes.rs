@@ -65,7 +65,9 @@ fn each_way_to_die_in_a_job_is_the_error_of_that_job() {
             dive(n + 1) + room[0]
         }
         let status = died(pool.apply(dive, 0));
-        assert!(status.signal().is_some(), "{status}");
+        // A sanitizer tells of an overflow itself, and exits.
+        let is_sanitized = cfg!(any(gl_asan, gl_tsan));
+        assert!(status.signal().is_some() || is_sanitized, "{status}");
         assert_usable(&pool);
         let greedy = |(): ()| {
             let limit = libc::rlimit {
@@ -76,8 +78,11 @@ fn each_way_to_die_in_a_job_is_the_error_of_that_job() {
             unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
             std::hint::black_box(vec![1_u8; 2 << 30]).len() as u32
         };
-        assert_eq!(died(pool.apply(greedy, ())).signal(), Some(libc::SIGABRT));
-        assert_usable(&pool);
+        // A sanitizer has mapped more than that by now.
+        if !is_sanitized {
+            assert_eq!(died(pool.apply(greedy, ())).signal(), Some(libc::SIGABRT));
+            assert_usable(&pool);
+        }
     });
     outcome.assert_success();
 }
@@ -399,7 +404,9 @@ fn a_hundred_children_at_once_leave_no_descriptor_and_no_zombie() {
 #[test]
 fn however_the_program_ends_sons_are_awaited_and_daemons_killed() {
     for way in ["return", "exit in a task", "exit in a thread", "panic"] {
-        let outcome = Child::default().env("GREENLOOM_TEST_WAY", way).run(|| {
+        // Ended in the midst of a task, whose stack a leak sanitizer does not look at.
+        let child = Child::default().env("LSAN_OPTIONS", "detect_leaks=0");
+        let outcome = child.env("GREENLOOM_TEST_WAY", way).run(|| {
             let son = |(): ()| {
                 greenloom::sleep(Duration::from_millis(300));
                 println!("the son is done");
@@ -514,6 +521,7 @@ fn a_program_replaced_on_disk_still_has_children() {
 }
 
 #[test]
+#[cfg_attr(gl_asan, ignore = "the sanitizer reads /proc")]
 fn without_proc_a_program_started_by_its_full_path_has_children() {
     let hide = r#"unshare -m true 2>/dev/null || exit 77
         exec unshare -m sh -c 'mount -t tmpfs none /proc && exec "$0" "$@"' "$0" "$@""#;

@@ -5,8 +5,10 @@
 )]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use greenloom::coroutine::Generator;
 use greenloom::{
     OnStuck, Runtime, park, run, scope, shield, sleep, spawn, timeout, try_run, yield_now,
 };
@@ -584,6 +586,68 @@ fn the_first_runtime_may_be_built_while_the_thread_unwinds() {
             panic!("on purpose");
         });
         assert!(caught.is_err());
+    });
+    outcome.assert_success();
+}
+
+/// Counts calls, on whatever stack it finds.
+extern "C" fn count_call(_signal: libc::c_int) {
+    CALLS.fetch_add(1, Ordering::Relaxed);
+    let room = std::hint::black_box([7_u8; 1024]);
+    std::hint::black_box(room.iter().map(|&byte| u32::from(byte)).sum::<u32>());
+}
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+/// Soundness rule 21: handlers without a stack of their own run on that of whatever task runs, or in the midst
+/// of a switch.
+#[test]
+fn signals_in_the_midst_of_switches_find_room_on_the_smallest_stacks() {
+    let outcome = child::run(|| {
+        // SAFETY: the handler touches nothing but an atomic and its own frame; the timer is stopped below.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = count_call as *const () as usize;
+            action.sa_flags = libc::SA_RESTART;
+            libc::sigaction(libc::SIGPROF, &raw const action, std::ptr::null_mut());
+            let tick = libc::timeval {
+                tv_sec: 0,
+                tv_usec: 100,
+            };
+            let timer = libc::itimerval {
+                it_interval: tick,
+                it_value: tick,
+            };
+            // By processor time, so that they come while something runs.
+            libc::setitimer(libc::ITIMER_PROF, &raw const timer, std::ptr::null_mut());
+        }
+        let runtime = Runtime::builder().workers(2).stack_size(1);
+        let main = || {
+            let tasks: Vec<_> = (0..50)
+                .map(|_| {
+                    spawn(|| {
+                        let mut rounds = 0_u64;
+                        while CALLS.load(Ordering::Relaxed) < 200 {
+                            yield_now();
+                            rounds += 1;
+                            if rounds.is_multiple_of(64) {
+                                let ten =
+                                    Generator::<u64>::new(|y| (0..10).for_each(|n| y.suspend(n)));
+                                assert_eq!(ten.sum::<u64>(), 45);
+                                assert!(timeout(Duration::from_micros(50), park).is_err());
+                            }
+                        }
+                    })
+                })
+                .collect();
+            tasks.into_iter().for_each(|task| task.join().unwrap());
+        };
+        runtime.run(main).unwrap();
+        // SAFETY: stops the timer.
+        unsafe {
+            let never: libc::itimerval = std::mem::zeroed();
+            libc::setitimer(libc::ITIMER_PROF, &raw const never, std::ptr::null_mut());
+        }
     });
     outcome.assert_success();
 }

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use greenloom::io::Evented;
+use greenloom::pool::GreenPool;
 use greenloom::select::{self, Select};
-use greenloom::task::{CancelToken, join_all};
-use greenloom::{Builder, RunError, Runtime, park, sleep, spawn, unblock, yield_now};
+use greenloom::task::{CancelToken, any, join_all, race};
+use greenloom::{Builder, JoinHandle, RunError, Runtime, park, sleep, spawn, unblock, yield_now};
 
 use crate::watch::{OnDrop, eventually, hog, watched};
 
@@ -276,6 +277,12 @@ fn a_main_that_was_told_in_vain_is_told_of_the_next() {
     assert!(text.contains("(main): task.park"), "{text}");
 }
 
+/// What comes to no result at all.
+fn never() -> Result<(), ()> {
+    park();
+    Err(())
+}
+
 #[test]
 fn the_report_names_the_caller_s_line_and_none_of_ours() {
     fn waits_at(line: u32, wait: fn()) {
@@ -301,4 +308,79 @@ fn the_report_names_the_caller_s_line_and_none_of_ours() {
         let task = spawn(park);
         drop(join_all([task]));
     });
+    waits_at(line!() + 2, || {
+        let task = spawn(park);
+        drop(task.wait_for(Duration::MAX));
+    });
+    // Where closures of ours wait, and spawn, too.
+    waits_at(line!(), || drop(race([park])));
+    waits_at(line!(), || drop(any([never])));
+    waits_at(line!() + 1, || {
+        drop(GreenPool::new(1).map([1, 2], |_| park()))
+    });
+    waits_at(line!(), || drop(GreenPool::new(0).map([1], |_| ())));
+    waits_at(line!() + 2, || {
+        let pool = GreenPool::new(1);
+        drop(pool.imap([1], |_| park()).next());
+    });
+}
+
+#[test]
+fn what_is_spawned_by_a_closure_of_ours_is_spawned_at_the_caller_s_line() {
+    let spawns: [(u32, fn()); 3] = [
+        (line!(), || drop(race([park]))),
+        (line!(), || drop(any([never]))),
+        (line!(), || drop(GreenPool::new(1).map([1], |_| park()))),
+    ];
+    for (line, spawn) in spawns {
+        let text = watched(move || {
+            let runtime = Runtime::builder().workers(1).closed_world();
+            report_of(runtime.panic_note(false).run(spawn))
+        });
+        let child = text.lines().find(|line| line.contains("task.park"));
+        let child = child.unwrap_or_else(|| panic!("{text}"));
+        assert!(
+            child.contains(&format!("spawned at {}:{line}:", file!())),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn two_full_pools_whose_members_wait_for_each_other_are_told_by_their_members() {
+    let text = watched(|| {
+        report_of(Runtime::builder().workers(1).closed_world().run(|| {
+            let pools = [GreenPool::new(1), GreenPool::new(1)];
+            let tasks = [0, 1].map(|n| {
+                let other = pools[1 - n].clone();
+                pools[n].spawn(move || {
+                    yield_now();
+                    drop(other.spawn(|| ()));
+                })
+            });
+            let [a, b] = tasks.each_ref().map(JoinHandle::id);
+            println!("{a} waits for {b}, and {b} for {a}");
+            tasks.into_iter().for_each(|task| task.join().unwrap());
+        }))
+    });
+    let ids: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("pool.spawn on a GreenPool of 1 with 1 running: task "))
+        .map(|line| {
+            line.trim_start()
+                .strip_prefix("task ")
+                .expect("a task's row")
+        })
+        .map(|line| line.split(' ').next().expect("its number"))
+        .collect();
+    assert_eq!(ids.len(), 2, "{text}");
+    for n in [0, 1] {
+        let row = text
+            .lines()
+            .find(|line| line.contains(&format!("task {} (", ids[n])));
+        assert!(
+            row.is_some_and(|row| row.contains(&format!("running: task {}", ids[1 - n]))),
+            "{text}"
+        );
+    }
 }

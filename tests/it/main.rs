@@ -10,6 +10,7 @@ mod fs;
 mod future;
 mod group;
 mod hooks;
+mod hostile;
 #[cfg(feature = "process")]
 mod ipc;
 mod ipc_memory;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use greenloom::ipc::Event;
 use greenloom::process::{PoolError, ProcessPool, TaskError};
 
 fn square(n: u64) -> u64 {
@@ -279,17 +280,24 @@ fn callbacks_run_here_in_order_and_survive_each_other() {
     assert_eq!(seen, [0, 1, 9, 16, 81].map(|value| (process::id(), value)));
 }
 
+fn begin_and_wait((begun, go): (Event, Event)) {
+    begun.set().unwrap();
+    go.wait().unwrap();
+}
+
 #[test]
 fn a_cancelled_caller_leaves_the_pool_whole() {
     greenloom::run(|| {
         let pool = Arc::new(ProcessPool::new(1).unwrap());
         assert_eq!(pool.apply(square, 1).unwrap(), 1);
         for _ in 0..5 {
-            let theirs = pool.clone();
-            let caller = greenloom::spawn(move || theirs.apply(nap, 30).unwrap());
-            greenloom::sleep(Duration::from_millis(5));
-            caller.cancel();
-            assert!(caller.join().unwrap_err().is_cancelled());
+            let (begun, go) = (Event::new(), Event::new());
+            let (theirs, events) = (pool.clone(), (begun.clone(), go.clone()));
+            let caller = greenloom::spawn(move || theirs.apply(begin_and_wait, events));
+            begun.wait().unwrap();
+            assert!(caller.cancel_and_join().unwrap_err().is_cancelled());
+            // The job goes on by itself.
+            go.set().unwrap();
         }
         assert_eq!(pool.apply(square, 4).unwrap(), 16);
     });
@@ -352,4 +360,23 @@ fn pools_have_pools() {
     let pool = ProcessPool::new(1).unwrap();
     let inner = |n: u64| ProcessPool::new(1).unwrap().apply(square, n).unwrap() + 1;
     assert_eq!(pool.apply(inner, 6).unwrap(), 37);
+}
+
+#[test]
+fn a_map_whose_next_is_cut_short_loses_no_result() {
+    let (naps, results) = ([100, 0, 0, 0], Vec::new());
+    greenloom::run(move || {
+        let pool = ProcessPool::new(2).unwrap();
+        let mut map = pool.imap(naps, nap).chunk(2);
+        let mut results: Vec<u64> = results;
+        while results.len() < naps.len() {
+            // Cut short again and again, while the first chunk takes its time.
+            match greenloom::timeout(Duration::from_millis(1), || map.next()) {
+                Err(_) => {}
+                Ok(result) => results.push(result.expect("four of them").unwrap()),
+            }
+        }
+        assert_eq!(results, naps);
+        assert!(map.next().is_none());
+    });
 }

@@ -324,6 +324,16 @@ fn a_guard_dropped_beside_a_neighbour_that_unwinds_poisons_nothing() {
             std::panic::resume_unwind(Box::new("no hook, no note: in doubt no poison"));
         }));
         assert!(result.is_err() && !mutex.is_poisoned());
+        // One that was caught is over, though the thread still says that somebody panics.
+        assert!(catch_unwind(|| panic!("caught at once")).is_err());
+        drop(mutex.lock().unwrap());
+        assert!(!mutex.is_poisoned());
+        // What unwinds does poison.
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let _guard = mutex.lock().unwrap();
+            panic!("with the lock in hand");
+        }));
+        assert!(result.is_err() && mutex.is_poisoned());
         go_on.set();
         assert!(panicker.join().unwrap_err().is_panic());
     });

@@ -14,7 +14,7 @@ use greenloom::thread_pool::{
 use greenloom::{Runtime, sleep, spawn, timeout, yield_now};
 
 use crate::util::green;
-use crate::watch::{eventually, watched};
+use crate::watch::{LONG, eventually, watched};
 
 /// Jobs of a pool that wait until they are let go.
 struct Gate(mpsc::SyncSender<()>, Arc<Mutex<mpsc::Receiver<()>>>);
@@ -558,4 +558,43 @@ fn what_panics_with_a_payload_that_panics_ends_no_thread_and_loses_no_end() {
         broken.join();
         assert!(matches!(broken.submit(|| ()), Err(SubmitError::Broken)));
     });
+}
+
+/// Panics in its drop, as often as there are layers.
+struct Peel(u32);
+
+impl Drop for Peel {
+    fn drop(&mut self) {
+        if self.0 > 0 {
+            std::panic::resume_unwind(Box::new(Peel(self.0 - 1)));
+        }
+    }
+}
+
+#[test]
+fn a_panic_whose_payload_panics_hangs_nobody() {
+    let pool = ThreadPool::new(1);
+    let mut job = pool.submit(|| 1).unwrap();
+    job.on_done(|_| std::panic::resume_unwind(Box::new(Peel(2))));
+    let (sender, receiver) = mpsc::channel();
+    job.on_done(move |_| sender.send(()).unwrap());
+    assert_eq!(job.join().unwrap(), 1);
+    receiver.recv().unwrap();
+    // Values that nobody wants.
+    for _ in 0..3 {
+        drop(pool.submit(|| Peel(3)).unwrap());
+    }
+    assert_eq!(pool.submit(|| 2).unwrap().join().unwrap(), 2);
+    pool.close();
+    assert!(pool.join_timeout(LONG), "every job was counted out");
+
+    let broken = ThreadPool::builder()
+        .threads(1)
+        .initializer(|| std::panic::resume_unwind(Box::new(Peel(2))))
+        .build()
+        .unwrap();
+    assert!(matches!(
+        broken.submit(|| 3).map(|job| job.join()),
+        Ok(Err(JobError::Broken))
+    ));
 }

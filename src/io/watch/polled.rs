@@ -57,7 +57,7 @@ impl Wake for Relay {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if let Some(poller) = self.take() {
-            poller.wake();
+            park::wake_foreign(poller);
         }
     }
 }
@@ -158,7 +158,7 @@ impl Watch {
         };
         let was_there = at.withdraw_relay(direction, &Waker::from(relay.clone()));
         if was_there && let Some(poller) = relay.take() {
-            poller.wake();
+            park::wake_foreign(poller);
         }
         was_there
     }

@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::panic::PanicHookInfo;
+
+use crate::base::payload;
 
 use super::error::ProcessPanic;
 
@@ -39,10 +41,7 @@ fn message(payload: &(dyn Any + Send)) -> String {
 pub(super) fn report(payload: Box<dyn Any + Send>) -> ProcessPanic {
     let message = message(payload.as_ref());
     let seen = LAST.take().filter(|seen| seen.message == message);
-    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        // And so on without end: this one is not dropped.
-        std::mem::forget(another);
-    }
+    payload::discard(payload);
     // Thrown without the hook: its place is unknown.
     seen.unwrap_or(ProcessPanic {
         message,

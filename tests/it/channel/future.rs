@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use greenloom::channel::{
-    Receiver, Recv, RecvError, TryRecvError, bounded, broadcast, rendezvous, unbounded, watch,
+    Receiver, Recv, RecvError, TryRecvError, bounded, broadcast, oneshot, rendezvous, unbounded,
+    watch,
 };
 use greenloom::{Runtime, spawn, yield_now};
 use proptest::prelude::*;
@@ -326,5 +327,55 @@ fn many_executors_hear_a_broadcast_and_see_the_last_of_a_watch() {
             }
         };
         Runtime::builder().workers(2).run(run).unwrap();
+    });
+}
+
+/// An executor's waker that panics.
+struct Fails;
+
+impl Wake for Fails {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker that fails");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_keeps_nobody_asleep_and_fails_no_sender() {
+    green(|| {
+        let fails = Waker::from(Arc::new(Fails));
+        let mut context = Context::from_waker(&fails);
+        // The first in line is the one that fails; behind it stands a task.
+        let (sender, receiver) = unbounded::<u32>();
+        let mut first = pin!(receiver.recv_async());
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        let theirs = receiver.clone();
+        let second = spawn(move || theirs.recv());
+        yield_now();
+        sender.send(1).unwrap();
+        assert_eq!(first.poll(&mut context), Poll::Ready(Ok(1)));
+        let mut first = pin!(receiver.recv_async());
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        sender.send(2).unwrap();
+        assert_eq!(second.join().unwrap(), Ok(2));
+        // The end is told to all.
+        let theirs = receiver.clone();
+        let second = spawn(move || theirs.recv());
+        yield_now();
+        drop(sender);
+        assert_eq!(second.join().unwrap(), Err(RecvError));
+
+        let (sender, receiver) = watch(0);
+        let mut first = pin!(receiver.changed_async());
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        let theirs = receiver.clone();
+        let second = spawn(move || theirs.changed());
+        yield_now();
+        sender.send(1).unwrap();
+        assert_eq!(second.join().unwrap(), Ok(()));
+
+        let (sender, mut receiver) = oneshot();
+        assert!(Pin::new(&mut receiver).poll(&mut context).is_pending());
+        sender.send(7).unwrap();
+        assert_eq!(receiver.recv(), Ok(7));
     });
 }

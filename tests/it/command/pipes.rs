@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 use greenloom::process::{Command, Stdio, pipeline};
+use greenloom::signal::Signal;
 use greenloom::{Runtime, spawn, timeout};
 
 use crate::util::green;
@@ -95,19 +96,29 @@ fn nothing_is_lost_by_a_time_out_and_communicate_goes_on() {
             let pipe = child.stdin.as_mut().unwrap();
             pipe.write_all(b"one\n").unwrap();
             let stdin = child.stdin.take();
-            let short = Duration::from_millis(100);
-            let error = child.communicate_timeout("", short).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::TimedOut);
+            let short = Duration::from_millis(5);
+            // As often as it takes until the program has come so far.
+            while child.captured().0.len() < b"got one\n".len() {
+                let error = child.communicate_timeout("", short).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::TimedOut);
+            }
             assert_eq!(child.captured(), (&b"got one\n"[..], &b""[..]));
             child.stdin = stdin;
             let output = child.communicate("two\n").unwrap();
             assert_eq!(output.stdout, b"got one\nand two\n");
 
-            // Cut off in the middle of both ways: `sleep` reads nothing at first.
-            let mut child = piped(sh("sleep 0.3; exec cat"));
+            // Cut off in the middle of both ways: it reads nothing until it is told to go on.
+            let mut child = piped(sh("kill -STOP $$; exec cat"));
             let input = pattern(1 << 20);
             let error = child.communicate_timeout(&input, short).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::TimedOut);
+            let handle = child.handle();
+            // It may not have stopped yet.
+            let _goes_on = spawn(move || {
+                while handle.send_signal(Signal::CONT).is_ok() {
+                    greenloom::sleep(short);
+                }
+            });
             let output = child.communicate("more").unwrap();
             assert_eq!(output.stdout.len(), input.len() + 4);
             assert!(output.stdout[..input.len()] == input);
@@ -123,7 +134,10 @@ fn nothing_is_lost_by_a_cancellation() {
         green(|| {
             let mut child = piped(sh("echo early; read x; echo $x"));
             let stdin = child.stdin.take();
-            assert!(timeout(Duration::from_millis(100), || child.communicate("")).is_err());
+            while child.captured().0.is_empty() {
+                let limit = Duration::from_millis(5);
+                assert!(timeout(limit, || child.communicate("")).is_err());
+            }
             assert_eq!(child.captured().0, b"early\n");
             child.stdin = stdin;
             assert_eq!(
@@ -140,8 +154,10 @@ fn a_program_that_writes_without_end_does_not_stop_the_clock() {
         green(|| {
             let mut yes = piped(Command::new("yes"));
             let limit = Duration::from_millis(30);
-            let error = yes.communicate_timeout("", limit).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::TimedOut);
+            while yes.captured().0.len() < b"y\ny\n".len() {
+                let error = yes.communicate_timeout("", limit).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::TimedOut);
+            }
             assert!(yes.captured().0.starts_with(b"y\ny\n"));
             let zero = yes.communicate_timeout("", Duration::ZERO).unwrap_err();
             assert_eq!(zero.kind(), ErrorKind::TimedOut);

@@ -14,7 +14,7 @@ use greenloom::future::{block_on, spawn_future};
 use greenloom::net::{Shutdown, TcpStream, UnixStream};
 use greenloom::{Runtime, run, spawn, timeout, try_run, yield_now};
 
-use super::{on_workers, pair};
+use super::{LONG, on_workers, pair};
 use crate::util::{green, virtual_time};
 
 async fn read(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
@@ -411,5 +411,40 @@ fn many_streams_between_tasks_and_threads() {
         .collect();
     for thread in threads {
         thread.join().unwrap();
+    }
+}
+
+/// A waker that does what wakers should not do.
+struct Rude(fn());
+
+impl Wake for Rude {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+}
+
+#[test]
+fn a_waker_that_panics_or_waits_harms_no_worker() {
+    // Whom the worker wakes while it looks at the outside world, on its own stack.
+    let rude: [fn(); 3] = [
+        || panic!("a waker that fails"),
+        || greenloom::sleep(LONG),
+        || drop(spawn(|| ()).join()),
+    ];
+    for rude in rude {
+        run(|| {
+            let (near, far) = pair();
+            let waker = Waker::from(Arc::new(Rude(rude)));
+            assert!(poll_byte(&near, &waker).is_pending());
+            (&far).write_all(&[1]).unwrap();
+            let done = timeout(LONG, || {
+                // Until the event has come.
+                while poll_byte(&near, Waker::noop()).is_pending() {
+                    yield_now();
+                }
+                spawn(|| 7).join().unwrap()
+            });
+            assert_eq!(done.unwrap(), 7);
+        });
     }
 }

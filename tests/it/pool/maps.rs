@@ -4,11 +4,12 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use greenloom::pool::GreenPool;
+use greenloom::sync::Event;
 use greenloom::task::JoinError;
 use greenloom::{park, sleep, spawn, timeout, yield_now};
 
@@ -271,5 +272,36 @@ fn a_member_whose_lazy_map_runs_late_loses_no_item() {
             found
         });
         assert_eq!(member.join().unwrap(), [0, 1, 2, 3, 4, 5]);
+    });
+}
+
+#[test]
+fn a_job_that_drops_its_own_iterator_does_not_wait_for_itself() {
+    type Map = Box<dyn Iterator<Item = Result<u32, JoinError>> + Send>;
+
+    fn check(map: impl FnOnce(GreenPool, Arc<Mutex<Option<Map>>>, Arc<Event>) -> Map) {
+        let pool = GreenPool::new(2);
+        let (place, filled) = (Arc::<Mutex<Option<Map>>>::default(), Arc::new(Event::new()));
+        let mut map = map(pool.clone(), place.clone(), filled.clone());
+        assert_eq!(map.next().unwrap().unwrap(), 0);
+        *place.lock().unwrap() = Some(map);
+        filled.set();
+        pool.wait_all();
+        assert!(place.lock().unwrap().is_none());
+    }
+
+    green(|| {
+        let job = |place: Arc<Mutex<Option<Map>>>, filled: Arc<Event>| {
+            move |n| {
+                if n == 1 {
+                    filled.wait();
+                    let own = place.lock().unwrap().take();
+                    drop(own);
+                }
+                n
+            }
+        };
+        check(|pool, place, filled| Box::new(pool.imap(0..9, job(place, filled))));
+        check(|pool, place, filled| Box::new(pool.imap_unordered(0..9, job(place, filled))));
     });
 }

@@ -9,6 +9,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use crate::base::payload;
+
 pub(super) type Callback = Box<dyn FnOnce() + Send>;
 
 /// Started with the first callback; ends, when all have run, with the pool.
@@ -24,7 +26,7 @@ impl Callbacks {
             for callback in callbacks {
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
                     log::error!("a callback of a process pool panicked; the pool goes on");
-                    std::mem::forget(payload);
+                    payload::discard(payload);
                 }
             }
             after();

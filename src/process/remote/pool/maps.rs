@@ -227,6 +227,10 @@ where
                     None => break,
                 }
             }
+            // Where it is: a wait that is cut short loses none.
+            if let Ok(chunk) = self.sent.front()? {
+                chunk.job.wait();
+            }
             self.ready = match self.sent.pop_front()? {
                 Ok(chunk) => chunk.results(),
                 Err((length, error)) => all_failed(length, &error),
