@@ -17,6 +17,8 @@ mod args;
 mod check;
 #[path = "http_server/client.rs"]
 mod client;
+#[path = "words/files.rs"]
+mod files;
 #[path = "http_server/pages.rs"]
 mod pages;
 #[path = "http_server/request.rs"]
@@ -67,12 +69,10 @@ fn serve(args: &Args) -> Result<(), Box<dyn Error>> {
     let stopper = server.stopper();
     // Whoever started it may have closed the other end; it serves all the same.
     let _ = writeln!(stdout(), "listening on http://{}/", server.local_addr()?);
-    drop(greenloom::spawn(move || {
-        match greenloom::signal::ctrl_c() {
-            Ok(()) => stopper.stop(),
-            Err(error) => eprintln!("http_server: cannot wait for Ctrl-C: {error}"),
-        }
-    }));
+    greenloom::spawn(move || match greenloom::signal::ctrl_c() {
+        Ok(()) => stopper.stop(),
+        Err(error) => eprintln!("http_server: cannot wait for Ctrl-C: {error}"),
+    });
     let limits = args.limits;
     let report = server.serve(move |connection| Client::new(connection, limits).serve())?;
     let _ = writeln!(

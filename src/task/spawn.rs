@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::runtime::{Handle, SpawnError, global, launch, launch_at, launch_pinned};
 use crate::scheduler::current;
 use crate::scheduler::header::Spec;
+use crate::scheduler::packet::Joiner;
 use crate::scheduler::shared::Shared;
 use crate::stack::StackSize;
 
@@ -186,36 +187,41 @@ where
     T: Send + 'static,
 {
     let place = Location::caller();
-    let launched = current::with_processor(|processor| {
-        let Some(processor) = processor else {
-            return Err(f);
-        };
-        let shared = &processor.shared;
-        let spec = Spec {
-            name: None,
-            stack_size: shared.config.stack_size,
-            place,
-            runtime: shared.id,
-            pinned: false,
-        };
-        Ok(launch(shared, spec, heir(f), ()))
+    let launched = current::with_processor(|processor| match processor {
+        Some(processor) => launch_plain(&processor.shared, f, place),
+        None => match global() {
+            Ok(shared) => launch_plain(&shared, f, place),
+            Err(error) => Err(error),
+        },
     });
     match launched {
-        Ok(Ok(joiner)) => JoinHandle::new(joiner),
-        Ok(Err(error)) => panic!("spawn: {error}"),
-        Err(f) => spawn_default(f, place),
+        Ok(joiner) => JoinHandle::new(joiner),
+        Err(error) => panic!("spawn: {error}"),
     }
 }
 
-#[cold]
-#[track_caller]
-fn spawn_default<F, T>(f: F, place: &'static Location<'static>) -> JoinHandle<T>
+/// Launches a task without a name, and with the runtime's size of stacks.
+#[inline]
+fn launch_plain<F, T>(
+    shared: &Arc<Shared>,
+    f: F,
+    place: &'static Location<'static>,
+) -> io::Result<Joiner<T>>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let spawned = global().and_then(|shared| Builder::new().spawn_on(&shared, f, place));
-    spawned.unwrap_or_else(|error| panic!("spawn in the default runtime: {error}"))
+    let spec = Spec {
+        name: None,
+        stack_size: shared.config.stack_size,
+        place,
+        runtime: shared.id,
+        pinned: false,
+    };
+    match launch(shared, spec, heir(f), ()) {
+        Ok(joiner) => Ok(joiner),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Spawns a task that stays on this worker's thread, so that neither `f` nor its value need be `Send`.
@@ -241,9 +247,11 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    Builder::new()
-        .spawn_local(f)
-        .unwrap_or_else(|error| panic!("spawn_local: {error}"))
+    // No closure: its place would be named instead of the caller's.
+    match Builder::new().spawn_local(f) {
+        Ok(handle) => handle,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// Spawns a task that sleeps for `delay` before it runs `f`; cancelled before that, it never runs it.

@@ -369,8 +369,10 @@ fn a_deadlock_is_raised_where_every_thread_is_ours() {
                             .name("holder")
                             .spawn(park)
                             .unwrap();
-                        // Its thread stays in the pool.
+                        // Its thread stays in the pool, and that of the resolver in its own.
                         greenloom::unblock(|| ());
+                        let nobody = greenloom::net::TcpStream::connect("localhost:1");
+                        assert!(nobody.is_err());
                         let _ = task.join();
                     });
                 let Err(greenloom::RunError::Panicked(payload)) = result else {
@@ -487,6 +489,21 @@ fn an_unjoined_panic_is_reported_once() {
     );
     assert!(outcome.stderr.contains("note: in task"), "{outcome:#?}");
     assert!(outcome.stderr.contains("(lonely)"), "{outcome:#?}");
+}
+
+#[test]
+fn a_spawn_that_is_refused_names_the_line_of_its_caller() {
+    let outcome = child::run(|| {
+        std::panic::catch_unwind(|| greenloom::spawn_local(|| ())).unwrap_err();
+    });
+    outcome.assert_success();
+    let said = &outcome.stderr;
+    assert!(
+        said.contains("spawn_local outside of a task"),
+        "{outcome:#?}"
+    );
+    assert!(said.contains("tests/crash/tasks.rs:"), "{outcome:#?}");
+    assert!(!said.contains("src/task/spawn.rs:"), "{outcome:#?}");
 }
 
 #[test]
