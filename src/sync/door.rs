@@ -33,7 +33,7 @@ const VISITS: u8 = if cfg!(any(loom, shuttle)) { 0 } else { 250 };
 
 /// The number of a thread that has none: no door ever leans to it.
 pub(crate) const NO_NUMBER: u32 = u32::MAX - 1;
-/// In `leans_to`: it has leaned to one and another has come, so never again.
+/// In `leans_to`: it has leaned to one and another has come, so never again; or it never could.
 const NEVER_AGAIN: u32 = u32::MAX;
 /// In `leans_to`: to nobody yet.
 const NOBODY: u32 = 0;
@@ -160,6 +160,7 @@ impl Door {
     }
 
     /// With the lock held, at a door that may come to lean, or leans.
+    #[cold]
     fn look_who_comes(&self, me: u32) {
         if self.leans_to.load(Ordering::Relaxed) != NOBODY {
             return self.straighten();
@@ -172,11 +173,13 @@ impl Door {
             0
         };
         if visits < VISITS {
-            self.visits.store(visits + 1, Ordering::Relaxed);
-        } else if me != NO_NUMBER && barrier::is_there() {
-            // Seen by this thread in its own order. Others have the lock to pass first.
-            self.leans_to.store(me, Ordering::Relaxed);
+            return self.visits.store(visits + 1, Ordering::Relaxed);
         }
+        let can_lean = me != NO_NUMBER && barrier::is_there();
+        // Seen by this thread in its own order. Others have the lock to pass first. Where no door can lean,
+        // nobody counts any longer.
+        let leans_to = if can_lean { me } else { NEVER_AGAIN };
+        self.leans_to.store(leans_to, Ordering::Relaxed);
     }
 
     /// With the lock held: somebody else than the one that the door leans to has come.
