@@ -52,6 +52,14 @@ seed loom join:: models/src/join.rs \
     'self.state.fetch_or(WAITING, Ordering::AcqRel) & COMPLETE == 0' \
     '{ self.state.fetch_or(WAITING, Ordering::AcqRel); notify.wait(); true }'
 
+seed loom door:: models/src/lib.rs 'fn light() {
+            fence(Ordering::SeqCst);' 'fn light() {'
+seed loom door:: models/src/lib.rs 'fn heavy() {
+            fence(Ordering::SeqCst);' 'fn heavy() {'
+seed loom door:: src/sync/door.rs 'self.is_inside.load(Ordering::Acquire)' 'false'
+seed loom door:: src/sync/door.rs 'let leans = self.leans_to.load(Ordering::Relaxed) == me;' 'let leans = true;'
+seed loom door:: src/sync/door.rs 'self.0.store(false, Ordering::Release);' 'self.0.store(false, Ordering::Relaxed);'
+
 seed loom deque:: $deque 'pairs with the fence in `ends`.
         fence(Ordering::SeqCst);' ''
 seed loom deque:: $deque 'pairs with the fence in `pop_back`.

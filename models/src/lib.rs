@@ -12,6 +12,29 @@ mod scheduler {
     pub(crate) mod sleep;
 }
 
+#[path = "../../src/sync"]
+mod sync {
+    pub(crate) mod door;
+}
+
+/// In place of the kernel's: both halves are the fence that the two of them are together.
+mod sys {
+    pub(crate) mod barrier {
+        use crate::base::primitive::{Ordering, fence};
+
+        pub(crate) fn is_there() -> bool {
+            true
+        }
+        // Seed: nothing, in either of the two.
+        pub(crate) fn light() {
+            fence(Ordering::SeqCst);
+        }
+        pub(crate) fn heavy() {
+            fence(Ordering::SeqCst);
+        }
+    }
+}
+
 #[path = "../../src/task"]
 mod task {
     pub(crate) mod claim;
@@ -21,6 +44,8 @@ mod task {
 mod claim;
 #[cfg(all(test, loom))]
 mod deque;
+#[cfg(all(test, any(loom, shuttle)))]
+mod door;
 #[cfg(all(test, loom))]
 mod join;
 #[cfg(all(test, shuttle))]

@@ -17,6 +17,7 @@ use crate::scheduler::sleep::Sleepers;
 use crate::scheduler::switch_hooks::SwitchHooks;
 use crate::scheduler::worker::Berth;
 use crate::stack::StackSize;
+use crate::sys::barrier;
 
 use super::error::RunError;
 use super::owner::{self, Runtime};
@@ -268,6 +269,7 @@ impl Builder {
     fn parts(self) -> io::Result<Parts> {
         let config = self.config()?;
         hook::install(config.has_panic_note);
+        barrier::prepare();
         let sleepers = Arc::new(Sleepers::new(config.workers));
         let mut berths = Vec::with_capacity(config.workers);
         let mut stealers = Vec::with_capacity(config.workers);

@@ -14,6 +14,12 @@ use super::worker::Worker;
 const TRIM_AFTER: Duration = Duration::from_millis(200);
 const TRIM_STEP: Duration = Duration::from_millis(20);
 
+/// How long a worker looks out for letters before it sleeps: about what it takes to wake another processor,
+/// so that to look out in vain costs at most as much again.
+const LOOK_OUT: Duration = Duration::from_micros(50);
+/// Looks at the mailbox between two at the clock and at the outside world.
+const LOOKS: usize = 32;
+
 impl Worker<'_> {
     /// Looks for tasks that others have not started yet; true when it has taken some.
     pub(super) fn search(&mut self) -> bool {
@@ -32,6 +38,37 @@ impl Worker<'_> {
         self.stop_search();
         self.claim_and_start(task);
         true
+    }
+
+    /// Looks out for letters a little while, in place of a sleep that would be short; true when there is
+    /// something to do. Nothing was announced yet, so the worker is awake to all others meanwhile.
+    pub(super) fn look_out(&mut self) -> bool {
+        let processor = self.processor;
+        let shared = &processor.shared;
+        if !shared.may_look_out || self.is_stopping || !self.patience.is_due() {
+            return false;
+        }
+        // Others rely on a searcher to look at their queues, and this one does not.
+        self.stop_search();
+        let timer = processor.next_deadline().unwrap_or(Deadline::NEVER);
+        let until = Deadline::after(real_now(), LOOK_OUT).min(timer);
+        let mut has_come = false;
+        let mut woken = 0;
+        while !has_come && woken == 0 && !until.is_due(real_now()) {
+            for _ in 0..LOOKS {
+                has_come = self.mailbox.is_filled() || shared.has_injected();
+                if has_come {
+                    break;
+                }
+                std::hint::spin_loop();
+            }
+            // What comes by the kernel would have ended a sleep as well: no reason to look out again.
+            if !has_come && processor.reactor.registered() > 0 {
+                woken = self.poll(Deadline::PASSED).woken;
+            }
+        }
+        self.patience.learn(has_come);
+        has_come || woken > 0
     }
 
     /// There is something to run, from wherever: passes the search on if it was this worker's.

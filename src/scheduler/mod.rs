@@ -12,6 +12,7 @@ pub(crate) mod inbox;
 pub(crate) mod local;
 pub(crate) mod packet;
 pub(crate) mod park;
+mod patience;
 mod phases;
 pub(crate) mod processor;
 pub(crate) mod report;

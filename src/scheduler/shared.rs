@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::available_parallelism;
 
 use crate::driver::blocking_pool::BlockingPool;
 #[cfg(feature = "futures-io")]
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     /// Threads that are ours: workers, and threads that wait in `run` or `block_on`.
     pub(crate) own_threads: AtomicUsize,
     is_stopping: AtomicBool,
+    /// Whether an idle worker may use its processor to look out for letters: there is one for each.
+    pub(crate) may_look_out: bool,
     /// By worker: whether it has ended, or never will.
     ends: Mutex<Vec<Option<End>>>,
     an_end: Condvar,
@@ -100,6 +103,8 @@ impl Shared {
             mains: Mutex::default(),
             own_threads: AtomicUsize::new(0),
             is_stopping: AtomicBool::new(false),
+            may_look_out: mailboxes_len > 1
+                && available_parallelism().is_ok_and(|cpus| cpus.get() >= mailboxes_len),
             ends: Mutex::new(vec![None; mailboxes_len]),
             an_end: Condvar::new(),
             stuck: StuckTasks::default(),

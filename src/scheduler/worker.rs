@@ -23,6 +23,7 @@ use super::deque::Owner;
 use super::header::Claim;
 use super::inbox::{Address, Letter, Mailbox};
 use super::local::{Local, PARK};
+use super::patience::Patience;
 use super::phases::Phases;
 use super::processor::{Processor, START, START_PINNED};
 use super::shared::Shared;
@@ -35,6 +36,7 @@ const BUDGET: usize = 64;
 
 /// How many tasks ahead memory is asked for: far enough to arrive in time, near enough to be there still.
 const AHEAD: usize = 8;
+const FAR_AHEAD: usize = 2 * AHEAD;
 
 /// How long tasks that hand over to each other may keep the line waiting.
 const SLICE: Duration = Duration::from_millis(10);
@@ -73,6 +75,7 @@ pub(super) struct Worker<'p> {
     /// Claimed tasks for which there was no memory; they start as stacks come free.
     pub(super) stackless: VecDeque<(TaskRef, io::Error)>,
     letters: Vec<Letter>,
+    pub(super) patience: Patience,
     pub(super) is_stopping: bool,
     /// The thread is that of `run`'s caller.
     is_callers: bool,
@@ -132,6 +135,7 @@ pub(crate) fn run(
         stacks: StackPool::new(),
         stackless: VecDeque::new(),
         letters: Vec::new(),
+        patience: Patience::default(),
         is_stopping: false,
         is_callers,
         has_released: false,
@@ -179,7 +183,7 @@ impl Worker<'_> {
             let _ = self.poll(Deadline::PASSED);
             return true;
         }
-        if self.search() {
+        if self.search() || self.look_out() {
             return true;
         }
         if self.is_stopping && self.is_drained() {
@@ -231,7 +235,7 @@ impl Worker<'_> {
                     }
                 }
                 Some(key) => {
-                    self.prefetch();
+                    self.prefetch(key);
                     self.resume(key);
                 }
             }
@@ -240,11 +244,19 @@ impl Worker<'_> {
     }
 
     /// With many tasks in line, each lies in memory that was last touched long ago: asks for it a few
-    /// tasks ahead.
+    /// tasks ahead. Where that is stands in the task's line of the table, which is asked for earlier still.
     #[inline]
-    fn prefetch(&self) {
-        let ahead = self.processor.peek_ready(AHEAD);
-        if let Some(started) = ahead.and_then(|key| self.tasks.get(key as usize)) {
+    fn prefetch(&self, key: u32) {
+        let processor = self.processor;
+        if let Some(far) = processor.peek_ready(FAR_AHEAD)
+            && let Some(started) = self.tasks.get(key as usize)
+        {
+            // Counted from one that is there: to look it up would be to touch it.
+            prefetch(std::ptr::from_ref(started).wrapping_offset(far as isize - key as isize));
+        }
+        if let Some(near) = processor.peek_ready(AHEAD)
+            && let Some(started) = self.tasks.get(near as usize)
+        {
             started.suspended.prefetch();
             prefetch(started.header);
         }

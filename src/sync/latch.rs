@@ -7,27 +7,21 @@
 //! ten nanoseconds, and finding it taken means that another CPU is inside this very moment, or, rarely,
 //! that its thread was scheduled away there.
 //!
+//! Who may be inside is [`Door`]'s business, which also spares the thread that always comes the atomic operation.
+//!
 //! A panic inside leaves the latch open: the sections move plain values between plain fields.
 #![allow(unsafe_code)]
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::base::primitive::{AtomicBool, Ordering};
-
-/// Rounds of spinning, each twice as long as the one before.
-const SPINS: u32 = 6;
-/// After these: rounds in which the OS may run another thread of the same priority.
-const YIELDS: u32 = 16;
-/// After these: naps, so that a holder of lower priority gets to run as well.
-const NAP: Duration = Duration::from_micros(50);
+use super::door::{Door, Inside, NO_NUMBER};
 
 pub(crate) struct Latch<T> {
-    /// Set by whoever is inside, by an acquiring exchange; cleared by a releasing store.
-    is_taken: AtomicBool,
+    door: Door,
     /// Touched through a `Latched` only.
     value: UnsafeCell<T>,
 }
@@ -38,65 +32,48 @@ unsafe impl<T: Send> Sync for Latch<T> {}
 /// The right to the value inside, for as long as it lives.
 pub(crate) struct Latched<'a, T> {
     latch: &'a Latch<T>,
-    /// Not `Send`; nothing needs it to be.
+    inside: Inside<'a>,
+    /// Not `Send`: a door that leans is left by the thread that went in.
     stays: PhantomData<*mut ()>,
+}
+
+thread_local! {
+    // Const and without a destructor: reading it is one load, also while the thread exits.
+    static MY_NUMBER: Cell<u32> = const { Cell::new(NO_NUMBER) };
+}
+
+/// Gives this thread its number, which no other has or will have.
+#[cold]
+fn number() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    // Relaxed: only distinctness matters. Past the last one threads go without, for good.
+    let next = |number| (number < NO_NUMBER).then_some(number + 1);
+    let number = NEXT
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+        .unwrap_or(NO_NUMBER);
+    MY_NUMBER.set(number);
+    number
 }
 
 impl<T> Latch<T> {
     pub(crate) const fn new(value: T) -> Self {
         Latch {
-            is_taken: AtomicBool::new(false),
+            door: Door::new(),
             value: UnsafeCell::new(value),
         }
     }
 
     #[inline]
     pub(crate) fn lock(&self) -> Latched<'_, T> {
-        if !self.try_take() {
-            self.take_contended();
-        }
+        let me = match MY_NUMBER.get() {
+            NO_NUMBER => number(),
+            me => me,
+        };
         Latched {
             latch: self,
+            inside: self.door.enter(me),
             stays: PhantomData,
         }
-    }
-
-    #[inline]
-    fn try_take(&self) -> bool {
-        // Acquire: pairs with the release in `Latched::drop`.
-        self.is_taken
-            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    #[cold]
-    fn take_contended(&self) {
-        let mut round = 0;
-        loop {
-            // Looked at before it is tried: a failing exchange would pull the cache line away from
-            // the one who is inside.
-            if !self.is_taken.load(Ordering::Relaxed) && self.try_take() {
-                return;
-            }
-            rest(round);
-            round += 1;
-        }
-    }
-}
-
-fn rest(round: u32) {
-    if round < SPINS {
-        for _ in 0..1 << round {
-            std::hint::spin_loop();
-        }
-    } else if round < SPINS + YIELDS {
-        std::thread::yield_now();
-    } else {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the one inside is a thread that the OS has put aside"
-        )]
-        std::thread::sleep(NAP);
     }
 }
 
@@ -105,7 +82,7 @@ impl<T> Deref for Latched<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: this value exists, so its maker has set `is_taken` and nobody else has a `Latched`.
+        // SAFETY: this value exists, so its maker has gone in by the door, and nobody else has a `Latched`.
         unsafe { &*self.latch.value.get() }
     }
 }
@@ -121,15 +98,14 @@ impl<T> DerefMut for Latched<'_, T> {
 impl<T> Drop for Latched<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // Release: what was done inside happens before the next one's entry.
-        self.latch.is_taken.store(false, Ordering::Release);
+        self.inside.leave();
     }
 }
 
 impl<T> fmt::Debug for Latch<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Latch")
-            .field("is_taken", &self.is_taken)
+            .field("door", &self.door)
             .finish_non_exhaustive()
     }
 }
@@ -137,6 +113,7 @@ impl<T> fmt::Debug for Latch<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::barrier;
 
     #[test]
     fn one_at_a_time_is_inside() {
@@ -154,5 +131,29 @@ mod tests {
             }
         });
         assert_eq!(*latch.lock(), (80_000, 80_000));
+    }
+
+    #[test]
+    fn it_leans_to_who_comes_alone_and_is_a_lock_for_all_when_another_comes() {
+        barrier::prepare();
+        for _ in 0..100 {
+            let latch = Latch::new((0u64, 0u64));
+            let visit = || {
+                let mut pair = latch.lock();
+                assert_eq!(pair.0, pair.1);
+                pair.0 += 1;
+                pair.1 += 1;
+                pair.0
+            };
+            while visit() < 400 {}
+            assert_eq!(latch.door.leans(), barrier::is_there());
+            std::thread::scope(|scope| {
+                let go_on = scope.spawn(|| (0..300).for_each(|_| assert!(visit() > 400)));
+                (0..2000).for_each(|_| assert!(visit() > 400));
+                go_on.join().expect("pairs");
+            });
+            assert!(!latch.door.leans());
+            assert_eq!(*latch.lock(), (2700, 2700));
+        }
     }
 }

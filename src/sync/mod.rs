@@ -23,6 +23,7 @@
 
 mod barrier;
 mod condvar;
+mod door;
 mod event;
 mod kind;
 pub(crate) mod latch;

@@ -21,8 +21,8 @@ use super::raw_mutex::RawMutex;
 /// others on its worker run.
 ///
 /// It works between green threads of any worker and runtime and plain OS threads, in any mix. Its guard may
-/// be held over a wait. Locking and unlocking it when nobody else wants it costs two atomic operations and
-/// never allocates.
+/// be held over a wait. Locking and unlocking it when nobody else wants it costs two atomic operations,
+/// none if one thread alone has used it for some time, and never allocates.
 ///
 /// Waiters get it in the order in which they came. Until the first of them, once woken, has had a look,
 /// someone who runs already may take the lock in passing; this happens to a waiter once, then the lock is

@@ -5,6 +5,8 @@ compile_error!(
     "greenloom runs on Unix only for now: see `src/sys` for the door a port would build"
 );
 
+#[cfg(feature = "runtime")]
+pub(crate) mod barrier;
 #[cfg(feature = "process")]
 pub(crate) mod child;
 #[cfg(feature = "runtime")]

@@ -36,4 +36,4 @@ pub use crate::scheduler::header::TaskId;
 
 pub(crate) use cancel::{Expired, until};
 pub(crate) use spawn::home;
-pub(crate) use this::sleep_until as sleep_until_deadline;
+pub(crate) use this::{sleep_for, sleep_until as sleep_until_deadline};

@@ -179,10 +179,15 @@ fn park_until(deadline: Deadline) -> bool {
     }
 }
 
-/// Sleeps by the clock of the place: the body of `spawn_after`, which stands below `time::sleep`.
+/// Sleeps by the clock of the place; no time at all is one yield.
 #[track_caller]
+#[inline]
 pub(crate) fn sleep_for(duration: Duration) {
-    sleep_until(door::deadline(duration));
+    if duration.is_zero() {
+        return door::yield_now();
+    }
+    // It has not passed yet: the clock is read once.
+    sleep_on(door::deadline(duration));
 }
 
 /// Sleeps until the deadline; one that has passed is one yield.
@@ -192,6 +197,12 @@ pub(crate) fn sleep_until(deadline: Deadline) {
     if deadline.is_due(door::now()) {
         return door::yield_now();
     }
+    sleep_on(deadline);
+}
+
+#[track_caller]
+#[inline]
+fn sleep_on(deadline: Deadline) {
     let wait = Wait::new("time.sleep").until(deadline);
     while door::park(&wait) == Wake::Woken {}
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::clock::Deadline;
 use crate::scheduler::park;
-use crate::task::sleep_until_deadline;
+use crate::task::{sleep_for, sleep_until_deadline};
 
 /// Waits for `duration`, by the runtime's clock; the real one on a plain thread.
 ///
@@ -35,7 +35,7 @@ use crate::task::sleep_until_deadline;
 /// ```
 #[track_caller]
 pub fn sleep(duration: Duration) {
-    sleep_until_deadline(park::deadline(duration));
+    sleep_for(duration);
 }
 
 /// Waits until `instant`, which is by the runtime's clock (see [`now`]); one that has passed is one yield.

@@ -2,10 +2,10 @@
 
 mod child;
 mod coroutine;
-#[cfg(feature = "process")]
-mod forks;
 #[cfg(feature = "runtime")]
 mod dns;
+#[cfg(feature = "process")]
+mod forks;
 #[cfg(feature = "runtime")]
 mod fs;
 #[cfg(feature = "process")]
