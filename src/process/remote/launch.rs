@@ -174,6 +174,8 @@ impl Worker {
     /// When the connection breaks: as a rule the child has ended, or is about to.
     #[track_caller]
     pub(super) fn call(&mut self, job: &mut Outgoing) -> io::Result<Reply> {
+        // Who waits on the thread itself is not to wake, besides, the worker that waited for the reply before.
+        self.wire.settle_here();
         job.send(&self.wire, Limit::Never)?;
         match self.incoming.recv(&self.wire, Limit::Never)? {
             Some(frame) => Reply::read(frame),
