@@ -6,6 +6,7 @@
 
 mod broker;
 mod codec;
+mod condition;
 mod error;
 mod event;
 pub(crate) mod home;
@@ -15,15 +16,20 @@ mod lock;
 pub(crate) mod parcel;
 
 mod pipe;
+mod place;
 mod queue;
+mod rlock;
 mod semaphore;
 mod shared;
+mod word;
 
 pub use codec::CodecError;
+pub use condition::{Condition, ConditionGuard};
 pub use error::{Disconnected, GetError, PutError, RecvError, SendError};
 pub use event::{Barrier, BarrierError, Event};
-pub use lock::{Condition, ConditionGuard, Lock, LockGuard, RLock, RLockGuard};
+pub use lock::{Lock, LockGuard};
 pub use pipe::{Conn, pipe};
 pub use queue::{JoinableQueue, Queue, TaskDoneError};
+pub use rlock::{RLock, RLockGuard};
 pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
 pub use shared::{SharedArray, SharedArrayGuard, SharedMemory, SharedValue, SharedValueGuard};

@@ -12,6 +12,7 @@ mod group;
 mod hooks;
 #[cfg(feature = "process")]
 mod ipc;
+mod ipc_lock;
 mod ipc_memory;
 #[cfg(feature = "process")]
 mod ipc_shared;

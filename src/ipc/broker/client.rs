@@ -25,7 +25,7 @@ use crate::runtime::Outside;
 use crate::scheduler::park;
 
 use super::object::{Answer, Call, ClientId, Object, Ticket};
-use super::server::{ATTACH, GIVE_UP, Server, Slot, TAKE_BACK};
+use super::server::{ATTACH, GIVE_UP, Server, Slot, TAKE_BACK, WHO};
 
 /// The process that serves the object is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,18 @@ impl Handle {
                 .wait(limit))
             }
             Way::There(connection) => connection.call(number, call, limit),
+        }
+    }
+
+    /// The number of this user, by which the object knows it.
+    ///
+    /// # Errors
+    /// When the process that serves the object is gone.
+    #[track_caller]
+    pub(in crate::ipc) fn client(&self) -> Result<ClientId, Gone> {
+        match &self.way {
+            Way::Here { client, .. } => Ok(client.client),
+            Way::There(_) => Ok(self.call(Call::plain(WHO), Limit::Never)?.as_number()),
         }
     }
 

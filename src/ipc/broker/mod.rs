@@ -14,6 +14,7 @@ mod object;
 mod queue;
 mod semaphore;
 mod server;
+mod turns;
 
 pub(super) use client::{Gone, Handle};
 pub(super) use event::{BarrierMachine, EventMachine};

@@ -25,6 +25,9 @@ pub(super) const GIVE_UP: u8 = 254;
 /// The same: an answer, which follows, has come too late.
 pub(super) const TAKE_BACK: u8 = 253;
 
+/// The same: the caller asks for its own number.
+pub(super) const WHO: u8 = 252;
+
 pub(super) struct Server {
     inner: Mutex<Inner>,
 }
@@ -239,7 +242,7 @@ impl Server {
         served.map(drop).inspect_err(|_| self.leave(client))
     }
 
-    fn serve(self: &Arc<Self>, remote: &Remote) {
+    fn serve(self: &Arc<Self>, remote: &Arc<Remote>) {
         let mut incoming = Incoming::new(LONGEST);
         while let Ok(Some(frame)) = incoming.recv(&remote.wire, Limit::Never) {
             let ticket = Ticket {
@@ -248,6 +251,7 @@ impl Server {
             };
             match frame.kind {
                 GIVE_UP => self.give_up(ticket),
+                WHO => drop(self.send(remote, who(ticket))),
                 TAKE_BACK => self.take_back(late(ticket, frame.parcel)),
                 ATTACH => {
                     for socket in frame.parcel.descriptors {
@@ -266,6 +270,16 @@ impl Server {
             }
         }
         self.leave(remote.client);
+    }
+}
+
+/// Tells a client its number.
+fn who(ticket: Ticket) -> Answer {
+    let Call { what, parcel } = Call::number(WHO, ticket.client);
+    Answer {
+        ticket,
+        what,
+        parcel,
     }
 }
 
