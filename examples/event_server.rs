@@ -241,7 +241,7 @@ fn serve_green() -> io::Result<()> {
         let stream = stream?;
         stream.set_nodelay(true)?;
         // Dropping the handle lets the task go on by itself.
-        drop(greenloom::spawn(move || echo(stream)));
+        greenloom::spawn(move || echo(stream));
     }
     Ok(())
 }

@@ -67,12 +67,10 @@ fn serve(args: &Args) -> Result<(), Box<dyn Error>> {
     let stopper = server.stopper();
     // Whoever started it may have closed the other end; it serves all the same.
     let _ = writeln!(stdout(), "listening on http://{}/", server.local_addr()?);
-    drop(greenloom::spawn(move || {
-        match greenloom::signal::ctrl_c() {
-            Ok(()) => stopper.stop(),
-            Err(error) => eprintln!("http_server: cannot wait for Ctrl-C: {error}"),
-        }
-    }));
+    greenloom::spawn(move || match greenloom::signal::ctrl_c() {
+        Ok(()) => stopper.stop(),
+        Err(error) => eprintln!("http_server: cannot wait for Ctrl-C: {error}"),
+    });
     let limits = args.limits;
     let report = server.serve(move |connection| Client::new(connection, limits).serve())?;
     let _ = writeln!(

@@ -36,11 +36,11 @@ impl Watch {
 /// A server that answers with its name after so many seconds.
 fn mirror(watch: Watch, name: &'static str, seconds: u32) -> Receiver<&'static str> {
     let (sender, receiver) = channel::bounded(1);
-    drop(spawn(move || {
+    spawn(move || {
         sleep(watch.second * seconds);
         // Perhaps nobody waits any more.
         let _ = sender.send(name);
-    }));
+    });
     receiver
 }
 
@@ -83,10 +83,10 @@ fn show(watch: Watch) -> bool {
         sleep(watch.second * 7 / 2);
         42
     });
-    drop(spawn(move || {
+    spawn(move || {
         sleep(watch.second * 9 / 2);
         theirs.set();
-    }));
+    });
     let ticks = channel::tick(watch.second);
     let mut result = None;
     loop {

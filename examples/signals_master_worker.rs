@@ -102,13 +102,13 @@ fn master(is_demo: bool) -> Result<(), Fault> {
     for number in 1..=WORKERS {
         master.start(number)?;
     }
-    drop(spawn(move || {
+    spawn(move || {
         for signal in &signals {
             if sender.send(Event::Signal(signal)).is_err() {
                 return;
             }
         }
-    }));
+    });
     let mut demo = is_demo.then(Demo::default);
     master.serve(&events, demo.as_mut())?;
     say(format_args!(
@@ -183,7 +183,7 @@ impl Master {
         };
         self.workers.insert(number, worker);
         let sender = self.sender.clone();
-        drop(spawn(move || {
+        spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 let _ = sender.send(Event::Line(number, line));
             }
@@ -191,7 +191,7 @@ impl Master {
             if let Ok(status) = child.wait() {
                 let _ = sender.send(Event::Ended(number, status));
             }
-        }));
+        });
         Ok(())
     }
 
@@ -264,19 +264,19 @@ fn worker(number: &str, settings: &str) -> Result<(), Fault> {
     // A pipe of its own, so that setting it nonblocking concerns nobody else.
     let leash = Evented::new(File::from(io::stdin().as_fd().try_clone_to_owned()?))?;
     let own = process::id();
-    drop(spawn(move || {
+    spawn(move || {
         let _ = (&leash).read_to_end(&mut Vec::new());
         // Nobody will say so any more.
         let _ = process::send_signal(own, Signal::TERM);
-    }));
-    drop(spawn(move || {
+    });
+    spawn(move || {
         // What a worker works.
         let mut sum = 0_u64;
         loop {
             sum = sum.wrapping_add(u64::from(number));
             greenloom::sleep(Duration::from_millis(1));
         }
-    }));
+    });
     say(format_args!("works by settings {settings}"));
     for signal in &signals {
         if signal != Signal::HUP {

@@ -150,11 +150,11 @@ fn serve(path: &Path) -> io::Result<()> {
     let _removed = Removed(path.into());
     let _ = writeln!(stdout(), "a room at {}", path.display());
     let stopper = server.stopper();
-    drop(greenloom::spawn(move || {
+    greenloom::spawn(move || {
         if greenloom::signal::ctrl_c().is_ok() {
             stopper.stop_now();
         }
-    }));
+    });
     let room = SharedRoom::default();
     let report = server.serve(move |connection| attend(&room, connection))?;
     let _ = writeln!(stdout(), "{} guests were there", report.accepted);

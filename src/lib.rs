@@ -102,8 +102,7 @@
 //! | feature | |
 //! |---|---|
 //! | `runtime` (default) | all but [`coroutine`], [`stack`] and the next line; brings mio, slab, socket2, signal-hook and shlex |
-//! | `process` (default) | functions in other processes, and [`ipc`]; brings serde and postcard |
-//! | `runtime` (default) | all but [`coroutine`] and [`stack`]; brings mio, slab and socket2 |
+//! | `process` (default) | functions in other processes, and [`ipc`]; brings serde, postcard and bytemuck |
 //! | `futures-io` | `AsyncRead` and `AsyncWrite` for the streams of [`net`], for any executor; brings futures-io |
 //!
 //! Without `runtime` there are no threads, no clocks and no sockets: a layer to build other schedulers on.
@@ -245,6 +244,11 @@ mod compile_fail;
 #[cfg(all(doctest, feature = "runtime"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
+
+/// The examples of docs/guide.md, run as tests.
+#[cfg(all(doctest, feature = "process"))]
+#[doc = include_str!("../docs/guide.md")]
+mod guide {}
 
 /// The examples of docs/port_std_program.md, run as tests.
 #[cfg(all(doctest, feature = "runtime"))]

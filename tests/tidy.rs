@@ -160,10 +160,12 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
 const SCHEDULER_DOORS: &[&str] = &["park"];
 
 /// Folders whose files keep the rules that are not about the floors.
-const EVERYWHERE: [&str; 7] = [
+const EVERYWHERE: [&str; 9] = [
     "src",
     "tests",
     "benches",
+    "benchmarks/src",
+    "benchmarks/tests",
     "examples",
     "models/src",
     "ecosystem/src",

@@ -50,7 +50,7 @@ fn green_serve() -> io::Result<()> {
         let (stream, _) = listener.accept()?;
         stream.set_nodelay(true)?;
         // A peer that resets the connection ends its own task only.
-        drop(greenloom::spawn(move || green_echo(&stream)));
+        greenloom::spawn(move || green_echo(&stream));
     }
 }
 

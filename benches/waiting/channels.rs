@@ -98,7 +98,7 @@ pub(crate) fn bounded(count: usize, producers: usize, bar: f64) -> Vec<Figure> {
                 let (sender, receiver) = channel::bounded(CAPACITY);
                 for _ in 0..producers {
                     let sender = sender.clone();
-                    drop(spawn(move || produce(&sender, ITEMS / producers)));
+                    spawn(move || produce(&sender, ITEMS / producers));
                 }
                 drop(sender);
                 let consumer = spawn(move || consume(&receiver));
@@ -139,7 +139,7 @@ pub(crate) fn unbounded() -> Vec<Figure> {
         runtime.block_on(|| {
             ns_each(ITEMS, || {
                 let (sender, receiver) = channel::unbounded();
-                drop(spawn(move || produce(&sender, ITEMS)));
+                spawn(move || produce(&sender, ITEMS));
                 let consumer = spawn(move || consume(&receiver));
                 assert_eq!(consumer.join().expect("a count"), ITEMS);
             })
@@ -162,7 +162,7 @@ pub(crate) fn ring() -> Vec<Figure> {
             let (done, all_done) = channel::bounded(1);
             for (sender, receiver) in senders.into_iter().zip(receivers) {
                 let done = done.clone();
-                drop(spawn(move || {
+                spawn(move || {
                     for left in receiver {
                         if left == 0 {
                             done.send(()).expect("it is waited for");
@@ -172,7 +172,7 @@ pub(crate) fn ring() -> Vec<Figure> {
                             break;
                         }
                     }
-                }));
+                });
             }
             // All of them wait.
             yield_now();

@@ -61,11 +61,11 @@ pub(crate) fn four_waiting() -> Vec<Figure> {
         runtime.block_on(|| {
             let ends: [_; 4] = std::array::from_fn(|_| channel::rendezvous());
             let senders = ends.each_ref().map(|(sender, _)| sender.clone());
-            drop(spawn(move || {
+            spawn(move || {
                 for n in 0..ITEMS {
                     senders[n % 4].send(n).expect("its receiver lives");
                 }
-            }));
+            });
             let [(_, a), (_, b), (_, c), (_, d)] = &ends;
             ns_each(ITEMS, || {
                 for n in 0..ITEMS {

@@ -69,13 +69,13 @@ impl Site {
             has_failed: Mutex::default(),
         });
         // Dropping a handle lets its task go on by itself.
-        drop(greenloom::spawn(move || {
+        greenloom::spawn(move || {
             for stream in listener.incoming() {
                 match stream {
                     Ok(stream) => {
                         let site = site.clone();
                         // A client that goes away ends its own task only.
-                        drop(greenloom::spawn(move || site.serve(stream)));
+                        greenloom::spawn(move || site.serve(stream));
                     }
                     Err(error) => {
                         // Out of descriptors, most likely: let some connections end first.
@@ -84,7 +84,7 @@ impl Site {
                     }
                 }
             }
-        }));
+        });
         Ok(address)
     }
 

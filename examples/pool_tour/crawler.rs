@@ -55,7 +55,7 @@ fn serve(listener: TcpListener) {
             return;
         };
         let both = (visit < 2).then(|| both.clone());
-        drop(greenloom::spawn(move || {
+        greenloom::spawn(move || {
             let mut request = Vec::new();
             while !request.ends_with(b"\r\n\r\n") {
                 let mut byte = [0];
@@ -72,7 +72,7 @@ fn serve(listener: TcpListener) {
                 "HTTP/1.0 200 OK\r\n\r\n{}",
                 "a line\n".repeat(lines)
             )
-        }));
+        });
     }
 }
 

@@ -83,7 +83,7 @@ pub(crate) struct Header {
 }
 
 /// Bits of the fate word. All changes are read-modify-writes, so each change sees every one before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fate(u32);
 
 impl Fate {
@@ -115,6 +115,25 @@ impl Fate {
     }
     pub(crate) fn is_cancelled(self) -> bool {
         self.0 & Fate::CANCELLED != 0
+    }
+}
+
+/// In words: how far it has come, and what was asked of it.
+impl std::fmt::Debug for Fate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match (self.is_complete(), self.is_claimed()) {
+            (true, _) => "ended",
+            (false, true) => "started",
+            (false, false) => "not started",
+        })?;
+        let rest = [
+            (Fate::CANCELLED, "cancelled"),
+            (Fate::DETACHED, "detached"),
+            (Fate::JOINING, "being joined"),
+            (Fate::TOKEN, "unparked"),
+        ];
+        let mut set = rest.iter().filter(|(bit, _)| self.0 & bit != 0);
+        set.try_for_each(|(_, word)| write!(f, ", {word}"))
     }
 }
 
@@ -269,6 +288,17 @@ impl Header {
 
     pub(crate) fn set_told(&self, is_told: bool) {
         self.told.store(is_told, Ordering::Relaxed);
+    }
+}
+
+/// For the log: which task, and where it comes from.
+impl std::fmt::Display for Header {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "task {}", self.id)?;
+        if !self.name().is_empty() {
+            write!(f, " ({})", self.name())?;
+        }
+        write!(f, ", spawned at {},", self.spec.place)
     }
 }
 

@@ -152,7 +152,7 @@ fn drop_all_caught(task: &TaskRef, drop: &mut dyn FnMut()) {
         current::with_local(|local| local.map(Local::pop_scope));
     }
     if has_panicked {
-        caught(|| log::error!("{:?}: a destructor panicked after its end", **task));
+        caught(|| log::error!("{} left a value whose destructor panicked", **task));
     }
 }
 
@@ -166,11 +166,11 @@ fn end_slots() {
 fn report(task: &TaskRef, fault: &Fault) {
     match fault {
         Fault::Panicked(payload) => log::error!(
-            "{:?} panicked and nobody joined it: {}",
+            "{} panicked and nobody joined it: {}",
             **task,
             panic_text(payload.as_ref())
         ),
-        Fault::NoStack(error) => log::error!("{:?} never ran: {error}", **task),
+        Fault::NoStack(error) => log::error!("{} never ran: {error}", **task),
         Fault::Cancelled => {}
     }
 }

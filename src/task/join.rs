@@ -145,9 +145,8 @@ impl error::Error for JoinError {
 
 /// The right to wait for a task and to take its value.
 ///
-/// Dropping it lets the task go on by itself; a panic that nobody joined is logged once. It is also a
-/// [`Future`], for any executor.
-#[must_use = "dropping the handle detaches the task; say so with drop() if that is meant"]
+/// Dropping it lets the task go on by itself, as in std; a panic that nobody joined is logged once. It is
+/// also a [`Future`], for any executor.
 pub struct JoinHandle<T> {
     joiner: Joiner<T>,
 }

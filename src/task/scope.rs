@@ -360,9 +360,10 @@ impl<'scope, Face: Manner> Scope<'scope, '_, Face> {
         let here = current::with_processor(|processor| processor.map(|here| here.shared.clone()));
         let runtime = match here {
             Some(runtime) => runtime,
-            None => {
-                global().unwrap_or_else(|error| panic!("{what} in the default runtime: {error}"))
-            }
+            None => match global() {
+                Ok(runtime) => runtime,
+                Err(error) => panic!("{what} in the default runtime: {error}"),
+            },
         };
         Scope {
             state: Arc::new(State {

@@ -215,7 +215,10 @@ where
     T: Send + 'static,
 {
     let spawned = global().and_then(|shared| Builder::new().spawn_on(&shared, f, place));
-    spawned.unwrap_or_else(|error| panic!("spawn in the default runtime: {error}"))
+    match spawned {
+        Ok(handle) => handle,
+        Err(error) => panic!("spawn in the default runtime: {error}"),
+    }
 }
 
 /// Spawns a task that stays on this worker's thread, so that neither `f` nor its value need be `Send`.
@@ -241,9 +244,11 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    Builder::new()
-        .spawn_local(f)
-        .unwrap_or_else(|error| panic!("spawn_local: {error}"))
+    // No closure: its place would be named instead of the caller's.
+    match Builder::new().spawn_local(f) {
+        Ok(handle) => handle,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// Spawns a task that sleeps for `delay` before it runs `f`; cancelled before that, it never runs it.

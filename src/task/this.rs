@@ -1,5 +1,6 @@
 //! The running task: who it is, and its plainest waits.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::base::clock::Deadline;
@@ -10,9 +11,15 @@ use crate::scheduler::park::{self as door, Wait, Wake};
 use crate::scheduler::task::TaskRef;
 
 /// A task, to be named, compared or unparked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Task {
     task: TaskRef,
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.task.fmt(f)
+    }
 }
 
 impl Task {

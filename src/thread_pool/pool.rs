@@ -182,8 +182,10 @@ impl ThreadPool {
     /// Without any; [`Builder::build`] gives an error instead.
     #[track_caller]
     pub fn new(threads: usize) -> Self {
-        let pool = Self::builder().threads(threads).build();
-        pool.unwrap_or_else(|error| panic!("ThreadPool::new: {error}"))
+        match Self::builder().threads(threads).build() {
+            Ok(pool) => pool,
+            Err(error) => panic!("ThreadPool::new: {error}"),
+        }
     }
 
     /// Settings for a pool.

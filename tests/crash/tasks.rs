@@ -490,6 +490,21 @@ fn an_unjoined_panic_is_reported_once() {
 }
 
 #[test]
+fn a_spawn_that_is_refused_names_the_line_of_its_caller() {
+    let outcome = child::run(|| {
+        std::panic::catch_unwind(|| greenloom::spawn_local(|| ())).unwrap_err();
+    });
+    outcome.assert_success();
+    let said = &outcome.stderr;
+    assert!(
+        said.contains("spawn_local outside of a task"),
+        "{outcome:#?}"
+    );
+    assert!(said.contains("tests/crash/tasks.rs:"), "{outcome:#?}");
+    assert!(!said.contains("src/task/spawn.rs:"), "{outcome:#?}");
+}
+
+#[test]
 fn actors_that_idle_are_reported_once_and_not_for_ever() {
     let outcome = child::run(|| {
         with_log();

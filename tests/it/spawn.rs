@@ -59,3 +59,24 @@ fn sleeps_end_in_order_and_take_no_time_under_the_virtual_clock() {
     assert_eq!(slept.unwrap(), Duration::from_secs(3));
     assert!(begun.elapsed() < Duration::from_secs(1));
 }
+
+#[test]
+fn a_task_says_in_words_who_and_how_far_it_is() {
+    let said = Runtime::builder().virtual_clock().run(|| {
+        let task = greenloom::Builder::new()
+            .name("teller")
+            .spawn(greenloom::park);
+        let task = task.unwrap();
+        let before = format!("{task:?}");
+        greenloom::yield_now();
+        let running = format!("{:?}", task.task());
+        task.cancel();
+        let handle = task.task();
+        assert!(task.join().is_err());
+        [before, running, format!("{handle:?}")]
+    });
+    let [before, running, ended] = said.unwrap();
+    assert!(before.contains("\"teller\", fate: not started, spawned_at: tests/it"));
+    assert!(running.contains("fate: started, "), "{running}");
+    assert!(ended.contains("fate: ended, cancelled"), "{ended}");
+}
