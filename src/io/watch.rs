@@ -58,6 +58,16 @@ impl Limit {
         timeout.map_or(Limit::Never, Limit::Within)
     }
 
+    /// The same end for all waits that follow, however long the first ones take.
+    #[cfg(feature = "process")]
+    pub(crate) fn fixed(self) -> Limit {
+        match self {
+            // It stays that: who waits without limit may block in the call itself.
+            Limit::Never => Limit::Never,
+            limit => Limit::At(limit.deadline()),
+        }
+    }
+
     #[inline]
     pub(crate) fn deadline(self) -> Deadline {
         match self {

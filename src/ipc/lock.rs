@@ -195,7 +195,7 @@ impl Core {
     #[cold]
     #[track_caller]
     fn contend(&self, word: Word<'_>, me: u32, limit: Limit) -> Result<Option<bool>, Gone> {
-        let limit = Limit::At(limit.deadline());
+        let limit = limit.fixed();
         let mut held = word.take_soon(me, false);
         let mut debt = Debt {
             core: self,

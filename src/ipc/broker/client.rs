@@ -254,7 +254,7 @@ impl WaitThere<'_> {
     /// `None` when the time is over.
     #[track_caller]
     fn wait(&self, limit: Limit) -> Result<Option<Answer>, Gone> {
-        let limit = Limit::At(limit.deadline());
+        let limit = limit.fixed();
         loop {
             if let Some(answer) = self.slot.take() {
                 return Ok(Some(answer));
