@@ -7,13 +7,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::Signal;
-
 use crate::blocking::unblock;
 use crate::io::Limit;
 use crate::ipc::link::{Frame, Incoming, LONGEST, Outgoing, Wire};
 use crate::ipc::parcel::Parcel;
 use crate::runtime::Outside;
+use crate::signal::Signal;
 use crate::sys::child::{MARK, own_program};
 use crate::sys::image::image;
 

@@ -14,12 +14,11 @@ use std::io;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::process::Signal;
-
 use crate::ipc::home;
 use crate::ipc::link::Outgoing;
 use crate::ipc::parcel::Parcel;
 use crate::runtime::Outside;
+use crate::signal::Signal;
 use crate::sync::Event;
 
 use super::super::error::TaskError;

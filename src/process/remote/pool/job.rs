@@ -5,12 +5,12 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 
 use crate::channel::Sender;
 use crate::ipc::link::Outgoing;
 use crate::runtime::Outside;
+use crate::signal::Signal;
 use crate::sync::Event;
 
 use super::super::error::TaskError;
