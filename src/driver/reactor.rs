@@ -290,7 +290,7 @@ impl ReactorShared {
         let token = slots.next_token()?;
         let registry = slots.registry.as_ref().ok_or(ReactorGone)?;
         let interest = match is_wide {
-            true => Interest::READABLE | Interest::WRITABLE,
+            true => both(),
             false => Interest::READABLE,
         };
         // Under the lock, so that the reactor cannot stop between the two steps; its worker can
@@ -309,8 +309,8 @@ impl ReactorShared {
         if slots.find(registration.token()).is_some()
             && let Some(registry) = &slots.registry
         {
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            registry.reregister(&mut SourceFd(&fd), Token(registration.token()), interest)?;
+            let token = Token(registration.token());
+            registry.reregister(&mut SourceFd(&fd), token, both())?;
             registration.note_wide();
         }
         Ok(())
@@ -372,6 +372,14 @@ impl fmt::Debug for ReactorShared {
             .field("gone", &slots.registry.is_none())
             .finish()
     }
+}
+
+/// Both directions, and where the system tells of it, that a stream has urgent data.
+fn both() -> Interest {
+    let both = Interest::READABLE | Interest::WRITABLE;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let both = both | Interest::PRIORITY;
+    both
 }
 
 /// Ends the sleep of a reactor, or the next one if it is awake.

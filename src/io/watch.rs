@@ -48,6 +48,8 @@ pub(crate) use several::Several;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Limit {
     Never,
+    /// It may not wait at all: `WouldBlock` instead.
+    Now,
     Within(Duration),
     At(Deadline),
 }
@@ -72,6 +74,7 @@ impl Limit {
     pub(crate) fn deadline(self) -> Deadline {
         match self {
             Limit::Never => Deadline::NEVER,
+            Limit::Now => Deadline::PASSED,
             Limit::Within(duration) => park::deadline(duration),
             Limit::At(deadline) => deadline,
         }
@@ -85,6 +88,9 @@ pub(crate) struct Aim {
     /// `wing.verb`, for dumps and reports.
     pub(crate) reason: &'static str,
     pub(crate) limit: Limit,
+    /// Whether the call asks the kernel and nobody else: then its "would block" holds for every other call. Not so
+    /// that of a user's operation, which may want more than there is.
+    pub(crate) is_bare: bool,
 }
 
 /// The inner error of an operation on a descriptor that was closed by `close`.
@@ -220,7 +226,9 @@ impl Watch {
     ) -> io::Result<T> {
         park::spend_budget();
         // The common case: registered long ago, and there is something to be had.
-        if let Some(first) = self.first.get() {
+        if aim.is_bare
+            && let Some(first) = self.first.get()
+        {
             let tick = first.prepare(aim.direction);
             if !first.is_drained(aim.direction, tick) && first.standing() == Standing::Open {
                 match call() {
@@ -257,10 +265,13 @@ impl Watch {
             }
             let at = self.registration();
             let tick = at.as_deref().map(|at| (at, at.prepare(aim.direction)));
-            let is_known = |(at, tick): (&Registration, Tick)| at.is_drained(aim.direction, tick);
+            let is_known = |(at, tick): (&Registration, Tick)| {
+                aim.is_bare && at.is_drained(aim.direction, tick)
+            };
             // After a wait the question is always put to the kernel: an edge that has not been reported
-            // yet, a spurious wake, a plain thread, a last look at the deadline.
-            if last.is_some() || !tick.is_some_and(is_known) {
+            // yet, a spurious wake, a plain thread, a last look at the deadline. And where there is no wait.
+            let may_wait = !matches!(aim.limit, Limit::Now);
+            if last.is_some() || !may_wait || !tick.is_some_and(is_known) {
                 match call() {
                     Ok(value) => {
                         if let Some((at, tick)) = tick
@@ -270,7 +281,7 @@ impl Watch {
                         }
                         return Ok(value);
                     }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock && may_wait => {}
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(error) => return Err(self.explain(error)),
                 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::io::Limit;
 use crate::scheduler::park;
 
-use super::broker::LockMachine as Machine;
+use super::broker::{Handle, LockMachine as Machine};
 use super::error::Disconnected;
 use super::lock::{Lock, LockGuard};
 
@@ -46,6 +46,12 @@ pub struct ConditionGuard<'a> {
 }
 
 impl Condition {
+    /// Of a manager.
+    pub(super) fn from_manager(handle: Handle) -> Self {
+        let lock = Lock::from_manager(handle);
+        Condition { lock }
+    }
+
     /// Makes a condition with a lock of its own.
     #[expect(
         clippy::new_without_default,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::io::Limit;
 
-use super::broker::{Answer, Call, Gone, Handle, LockMachine as Machine};
+use super::broker::{Answer, Call, Gone, Handle, LockMachine as Machine, UNSENT};
 use super::error::Disconnected;
 use super::parcel::Passed;
 use super::place::Place;
@@ -64,6 +64,11 @@ pub struct LockGuard<'a> {
 }
 
 impl Lock {
+    /// Of a manager.
+    pub(super) fn from_manager(handle: Handle) -> Self {
+        Lock::over(handle, None)
+    }
+
     /// Makes a lock. It takes a descriptor, if there is one.
     #[expect(
         clippy::new_without_default,
@@ -206,9 +211,14 @@ impl Core {
             let answer = self
                 .handle
                 .call(Call::number(Machine::CONTEND, times), limit)?;
-            debt.is_due = answer.what == Machine::SENT_FOR;
-            if !debt.is_due {
-                return Ok(held_by(&answer));
+            match answer.what {
+                Machine::SENT_FOR => debt.is_due = true,
+                // What is owed is owed still.
+                UNSENT => return Ok(None),
+                _ => {
+                    debt.is_due = false;
+                    return Ok(held_by(&answer));
+                }
             }
             times += 1;
             held = word.take_soon(me, true);
@@ -244,7 +254,7 @@ impl Core {
 
 /// Whether a holder before died with it; `None` of an answer that does not give the lock.
 fn held_by(answer: &Answer) -> Option<bool> {
-    (answer.what != Machine::LATE).then(|| answer.as_number() != 0)
+    (answer.what == Machine::HELD).then(|| answer.as_number() != 0)
 }
 
 /// One was sent for, and has to take the lock or to say that he does not.
@@ -255,7 +265,7 @@ struct Debt<'a> {
 
 impl Drop for Debt<'_> {
     fn drop(&mut self) {
-        // Unwound before the question was sent.
+        // The question was not sent: the time was over, or this unwinds.
         if self.is_due {
             self.core.post(Machine::SEND);
         }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::sync::owner::Owner;
 
+use super::broker::Handle;
 use super::error::Disconnected;
 use super::lock::{Lock, LockGuard};
 
@@ -40,6 +41,11 @@ pub struct RLockGuard<'a> {
 }
 
 impl RLock {
+    /// Of a manager.
+    pub(super) fn from_manager(handle: Handle) -> Self {
+        RLock::over(Lock::from_manager(handle))
+    }
+
     /// Makes a lock.
     #[expect(
         clippy::new_without_default,

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::panic::catch_unwind;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -11,9 +11,10 @@ use greenloom::queue::Queue;
 use greenloom::thread_pool::{
     JobError, SubmitError, ThreadPool, ThreadedWorker, WorkError, threaded_work,
 };
-use greenloom::{Runtime, spawn, timeout, yield_now};
+use greenloom::{Runtime, sleep, spawn, timeout, yield_now};
 
 use crate::util::green;
+use crate::watch::{eventually, watched};
 
 /// Jobs of a pool that wait until they are let go.
 struct Gate(mpsc::SyncSender<()>, Arc<Mutex<mpsc::Receiver<()>>>);
@@ -458,4 +459,103 @@ fn a_worker_whose_results_nobody_takes_ends() {
     }
     results.shutdown(true);
     worker.join();
+}
+
+#[test]
+fn a_next_that_is_cancelled_leaves_its_result_to_the_one_after_it() {
+    let gate = Gate::new();
+    green(move || {
+        let pool = ThreadPool::new(1);
+        let (pass, short) = (gate.pass(), Duration::from_millis(1));
+        let pass = std::sync::Mutex::new(Some(pass));
+        let mut results = pool.imap(0..3, move |n| {
+            if let Some(pass) = pass.lock().unwrap().take() {
+                pass();
+            }
+            n
+        });
+        assert!(timeout(short, || results.next()).is_err());
+        assert!(timeout(short, || results.next()).is_err());
+        gate.open(1);
+        let all: Vec<_> = results.map(Result::unwrap).collect();
+        assert_eq!(all, [0, 1, 2]);
+    });
+}
+
+#[test]
+fn a_callback_that_waits_is_cancelled_with_its_task() {
+    let ran = Runtime::builder().workers(1).run(|| {
+        let pool = ThreadPool::new(1);
+        let has_gone_on = Arc::new(AtomicBool::new(false));
+        let (job, goes_on) = (pool.submit(|| 5).unwrap(), has_gone_on.clone());
+        assert!(eventually(|| job.is_finished()));
+        let kept = Arc::new(std::sync::Mutex::new(job));
+        let theirs = kept.clone();
+        let task = spawn(move || {
+            let mut job = theirs
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+            job.on_done(|_| sleep(Duration::from_secs(1000)));
+            goes_on.store(true, Ordering::Relaxed);
+        });
+        yield_now();
+        task.cancel();
+        assert!(task.join().unwrap_err().is_cancelled());
+        assert!(!has_gone_on.load(Ordering::Relaxed));
+        let job = Arc::into_inner(kept).unwrap().into_inner();
+        let job = job.unwrap_or_else(|poisoned| poisoned.into_inner());
+        assert_eq!(job.join().unwrap(), 5, "the outcome is still there");
+    });
+    ran.unwrap();
+}
+
+/// Panics when it is dropped, unless that would abort.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            panic!("a bomb");
+        }
+    }
+}
+
+/// Panics when it is dropped, with what panics when it is dropped.
+struct TwoStages;
+
+impl Drop for TwoStages {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            std::panic::panic_any(Bomb);
+        }
+    }
+}
+
+#[test]
+fn what_panics_with_a_payload_that_panics_ends_no_thread_and_loses_no_end() {
+    watched(|| {
+        let pool = ThreadPool::new(1);
+        let gate = Gate::new();
+        let first = pool.submit(gate.pass()).unwrap();
+        let stages = TwoStages;
+        let cancelled = pool.submit(move || drop(stages)).unwrap();
+        assert!(cancelled.cancel());
+        drop(pool.submit(|| TwoStages).unwrap());
+        drop(pool.submit(|| std::panic::panic_any(Bomb)).unwrap());
+        let mut told = pool.submit(|| 1).unwrap();
+        told.on_done(|_| std::panic::panic_any(Bomb));
+        gate.open(1);
+        first.join().unwrap();
+        assert_eq!(told.join().unwrap(), 1);
+        pool.join();
+
+        let broken = ThreadPool::builder().threads(1);
+        let broken = broken.initializer(|| std::panic::panic_any(Bomb));
+        let broken = broken.build().unwrap();
+        if let Ok(job) = broken.submit(|| ()) {
+            assert!(matches!(job.join(), Err(JobError::Broken)));
+        }
+        broken.join();
+        assert!(matches!(broken.submit(|| ()), Err(SubmitError::Broken)));
+    });
 }

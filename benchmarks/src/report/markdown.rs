@@ -63,12 +63,6 @@ fn name(rows: &Rows) -> String {
 /// The machine and the versions, in one sentence each.
 pub fn circumstances(results: &Results) -> String {
     let machine = &results.machine;
-    let mut versions: Vec<String> = Vec::new();
-    for peer in Peer::ALL {
-        if let Some(version) = results.versions.get(peer.id()).filter(|v| !v.is_empty()) {
-            versions.push(format!("{} {version}", peer.title()));
-        }
-    }
     format!(
         "Measured on {}: {} CPUs of an {}, {} GiB, {}, rustc {}. Versions: {}.",
         results.date,
@@ -77,6 +71,35 @@ pub fn circumstances(results: &Results) -> String {
         machine.memory_gib,
         machine.kernel,
         machine.rustc,
-        versions.join("; ")
+        versions(results)
     )
+}
+
+/// Of all peers that took part; what runs on the same interpreter is named once.
+pub fn versions(results: &Results) -> String {
+    let mut named: Vec<String> = Vec::new();
+    let mut python = None;
+    for peer in Peer::ALL {
+        let Some(version) = results.versions.get(peer.id()) else {
+            continue;
+        };
+        let name = peer.krate().unwrap_or(peer.title());
+        let text = match version.split_once(" on ") {
+            Some((version, interpreter)) => {
+                python = Some(interpreter.to_owned());
+                format!("{name} {version}")
+            }
+            None if version.starts_with("Python ") => {
+                python = Some(version.clone());
+                continue;
+            }
+            None => format!("{name} {version}"),
+        };
+        // tokio has two rows.
+        if !version.is_empty() && !named.contains(&text) {
+            named.push(text);
+        }
+    }
+    named.extend(python);
+    named.join(", ")
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::growth;
-use super::markdown::circumstances;
+use super::markdown::versions;
 use super::rows::{Row, Rows, rows};
 use super::{palette, plot};
 use crate::cases::{self, Group};
@@ -29,6 +29,7 @@ pub fn page(results: &Results) -> String {
     head(&mut text, results);
     duels(&mut text, &all);
     plots(&mut text, results);
+    workers(&mut text, &all);
     for group in Group::ALL {
         let of_group: Vec<&Rows> = all
             .iter()
@@ -61,13 +62,26 @@ fn anchor(group: Group) -> String {
 
 fn head(text: &mut String, results: &Results) {
     text.push_str("<header>\n<h1>greenloom beside its peers</h1>\n");
-    let _ = writeln!(text, "<p>{}</p>", escape(&circumstances(results)));
+    let machine = &results.machine;
+    let _ = writeln!(
+        text,
+        "<dl><dt>measured</dt><dd>{}</dd><dt>machine</dt><dd>{} CPUs of an {}, {} GiB, {}</dd>\
+         <dt>compiler</dt><dd>rustc {}</dd><dt>peers</dt><dd>{}</dd></dl>",
+        escape(&results.date),
+        machine.cpus,
+        escape(&machine.cpu),
+        machine.memory_gib,
+        escape(&machine.kernel),
+        escape(&machine.rustc),
+        escape(&versions(results)),
+    );
     text.push_str(
         "<p class=\"faint\">Each figure is the median of processes that did nothing else; peers took turns \
-         within each repetition. The bar through a dot reaches from the smallest to the largest sample. \
+         within each repetition. Dots stand on logarithmic tracks; the bar through a dot reaches from the \
+         smallest to the largest sample. \
          Names in <em>italics</em> are floors, not runtimes: bare coroutines, bare system calls.</p>\n<nav>\n",
     );
-    text.push_str("<a href=\"#duels\">At a glance</a> <a href=\"#growth\">Growth</a>\n");
+    text.push_str("<a href=\"#duels\">At a glance</a> <a href=\"#growth\">Growth</a> <a href=\"#workers\">Workers</a>\n");
     for group in Group::ALL {
         let _ = writeln!(text, "<a href=\"#{}\">{}</a>", anchor(group), group.title());
     }
@@ -102,7 +116,7 @@ fn duels(text: &mut String, all: &[Rows]) {
          runtime does as well; the first column of figures is ours, the second that of the best other \
          runtime in the case, whichever it is. Where we lose stands on top.</p>\n\
          <table class=\"duels\"><tr><th>case</th><th>greenloom</th><th>best other</th>\
-         <th class=\"wide\"></th><th>ours is</th></tr>\n",
+         <th class=\"wide\">which is</th><th>ours is</th></tr>\n",
         duels.len()
     );
     for (ratio, rows, ours, best) in duels {
@@ -149,8 +163,64 @@ fn plots(text: &mut String, results: &Results) {
     text.push_str("</div>\n</section>\n");
 }
 
+/// What a second worker brings: the figure of one divided by that of two.
+fn workers(text: &mut String, all: &[Rows]) {
+    let of_two = all.iter().filter(|rows| rows.case.workers == 2);
+    let pairs: Vec<(&Rows, &Rows)> = of_two
+        .filter_map(|two| {
+            let is_one = |one: &&Rows| one.case.workers == 1 && is_same(one, two);
+            Some((all.iter().find(is_one)?, two))
+        })
+        .filter(|(_, two)| two.case.what.group() != Group::Processes)
+        .collect();
+    let gain = |(one, two): &(&Rows, &Rows), peer: Peer| {
+        let figure =
+            |rows: &Rows| Some(rows.rows.iter().find(|row| row.peer == peer)?.first.median);
+        let gain = figure(one)? / figure(two)?;
+        Some(if two.metric.more_is_better() {
+            1.0 / gain
+        } else {
+            gain
+        })
+    };
+    let peers: Vec<Peer> = Peer::ALL
+        .into_iter()
+        .filter(|&peer| pairs.iter().any(|pair| gain(pair, peer).is_some()))
+        .collect();
+    if peers.is_empty() {
+        return;
+    }
+    text.push_str(
+        "<section>\n<h2 id=\"workers\">From one worker to two</h2>\n<p>How many times as fast a case is with \
+         two workers on two CPUs as with one on one. Waiting for one another across CPUs costs more than it \
+         brings on most machines; who keeps such tasks on one worker stays at 1.</p>\n\
+         <div class=\"scroll\"><table class=\"duels\"><tr><th>case</th>",
+    );
+    for peer in &peers {
+        let _ = write!(text, "<th>{}</th>", peer.title());
+    }
+    text.push_str("</tr>\n");
+    for pair in &pairs {
+        let _ = write!(text, "<tr><td>{}</td>", title(pair.0));
+        for &peer in &peers {
+            let cell = gain(pair, peer).map_or(String::from("·"), |gain| format!("{gain:.2}"));
+            let _ = write!(text, "<td>{cell}</td>");
+        }
+        text.push_str("</tr>\n");
+    }
+    text.push_str("</table></div>\n</section>\n");
+}
+
+/// The same work at the same size.
+fn is_same(one: &Rows, two: &Rows) -> bool {
+    (one.case.what, one.case.size) == (two.case.what, two.case.size)
+}
+
 fn words(word: &str) -> String {
-    let mut words = word.replace('_', " ");
+    let mut words = word
+        .replace('_', " ")
+        .replace("http", "HTTP")
+        .replace("cpu", "CPU");
     if let Some(first) = words.get_mut(..1) {
         first.make_ascii_uppercase();
     }
@@ -173,7 +243,8 @@ fn case(text: &mut String, rows: &Rows) {
     let per = rows.case.what.per();
     let _ = write!(
         text,
-        "<h3>{}</h3>\n<table><tr><th></th><th>{}</th><th></th><th class=\"wide\">to ours</th>",
+        "<h3>{} <span class=\"faint\">{}</span></h3>\n<table><tr><th></th><th></th><th></th>\
+         <th class=\"wide\">to ours</th>",
         title(rows),
         axis(rows)
     );

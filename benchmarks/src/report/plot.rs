@@ -3,7 +3,7 @@
 //! plotters draws with colours that stand for names; they are replaced by variables of the style sheet
 //! around the picture, so that it follows the reader's choice of light or dark.
 
-use plotters::coord::combinators::IntoLogRange;
+use plotters::coord::combinators::{BindKeyPoints, IntoLogRange};
 use plotters::prelude::{
     ChartBuilder, Circle, DrawingBackend, IntoDrawingArea, LineSeries, PathElement, RGBColor,
     SVGBackend, Text,
@@ -16,11 +16,13 @@ use crate::metric::{Metric, thousands};
 use crate::peers::list::Peer;
 
 const WIDTH: u32 = 560;
-const HEIGHT: u32 = 360;
+const HEIGHT: u32 = 420;
 /// Room for the names on the right.
-const NAMES: u32 = 138;
+const NAMES: u32 = 160;
+/// Room for the sizes below.
+const X_LABELS: i32 = 48;
 /// Lines of text keep this far apart.
-const LINE_HEIGHT: i32 = 15;
+const LINE_HEIGHT: i32 = 18;
 
 /// Stand for variables: `#0100NN` for the peer of that number.
 const INK: RGBColor = RGBColor(2, 0, 0);
@@ -86,6 +88,20 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     (low.is_finite() && low > 0.0).then_some((low, high.max(low * 3.0)))
 }
 
+/// Where an axis is labelled: at the powers of ten, and between them where these are few.
+fn steps(low: f64, high: f64) -> Vec<f64> {
+    let between: &[f64] = match (high / low).log10() {
+        decades if decades < 0.9 => &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
+        decades if decades < 2.2 => &[1.0, 2.0, 5.0],
+        _ => &[1.0],
+    };
+    let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
+    powers
+        .flat_map(|power| between.iter().map(move |step| step * 10_f64.powi(power)))
+        .filter(|at| (low..=high).contains(at))
+        .collect()
+}
+
 fn draw(growth: &Growth, all: &[Series]) -> Option<String> {
     let points = || all.iter().flat_map(|series| &series.points);
     let (left, right) = range(points().map(|(size, _)| *size as f64))?;
@@ -93,20 +109,25 @@ fn draw(growth: &Growth, all: &[Series]) -> Option<String> {
     let mut text = String::new();
     {
         let root = SVGBackend::with_string(&mut text, (WIDTH, HEIGHT)).into_drawing_area();
-        let (title, below) = root.split_vertically(30);
+        let (title, below) = root.split_vertically(34);
         let (area, _) = below.split_horizontally(WIDTH - NAMES);
         let font = |size: i32, color: RGBColor| -> TextStyle<'static> {
             ("sans-serif", size).into_font().color(&color)
         };
         title
-            .draw(&Text::new(growth.title, (8, 6), font(16, INK)))
+            .draw(&Text::new(growth.title, (8, 6), font(18, INK)))
             .ok()?;
         let mut chart = ChartBuilder::on(&area)
-            .x_label_area_size(42)
-            .y_label_area_size(62)
+            .x_label_area_size(X_LABELS)
+            .y_label_area_size(70)
             .margin_top(6)
             .margin_right(4)
-            .build_cartesian_2d((left..right).log_scale(), (low..high).log_scale())
+            .build_cartesian_2d(
+                (left..right)
+                    .log_scale()
+                    .with_key_points(steps(left, right)),
+                (low..high).log_scale().with_key_points(steps(low, high)),
+            )
             .ok()?;
         chart
             .configure_mesh()
@@ -114,11 +135,9 @@ fn draw(growth: &Growth, all: &[Series]) -> Option<String> {
             .light_line_style(LINE.mix(0.0))
             .bold_line_style(LINE)
             .axis_style(FAINT)
-            .x_labels(6)
-            .y_labels(6)
             .x_desc(growth.grows)
-            .axis_desc_style(font(13, FAINT))
-            .label_style(font(13, FAINT))
+            .axis_desc_style(font(15, FAINT))
+            .label_style(font(15, FAINT))
             .x_label_formatter(&|size| thousands(size.round() as i64))
             .y_label_formatter(&|value| tick(growth.metric, *value))
             .draw()
@@ -173,7 +192,7 @@ fn names<DB: DrawingBackend>(
         places.push((y - LINE_HEIGHT / 2).max(free));
     }
     // What was pushed over the lower edge moves up again.
-    let mut bottom = HEIGHT as i32 - LINE_HEIGHT;
+    let mut bottom = HEIGHT as i32 - X_LABELS - LINE_HEIGHT;
     for place in places.iter_mut().rev() {
         *place = (*place).min(bottom);
         bottom = *place - LINE_HEIGHT;
@@ -184,7 +203,7 @@ fn names<DB: DrawingBackend>(
         // Leads from the line's end to the name where they lie apart.
         let lead = vec![(end_x + 5, end_y), (x - 3, y + LINE_HEIGHT / 2)];
         root.draw(&PathElement::new(lead, color.mix(0.45))).ok()?;
-        let style = ("sans-serif", 13).into_font().color(&color);
+        let style = ("sans-serif", 15).into_font().color(&color);
         root.draw(&Text::new(peer.title(), (x, y), style)).ok()?;
     }
     Some(())

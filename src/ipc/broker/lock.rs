@@ -54,6 +54,13 @@ impl LockMachine {
     }
 }
 
+/// With a word that no other process has.
+impl Default for LockMachine {
+    fn default() -> Self {
+        LockMachine::new(Arc::new(Place::Own(0.into())))
+    }
+}
+
 fn tell(answers: &mut Answers) -> impl FnMut((Ticket, u8), Told) + '_ {
     |(ticket, what), told| match told {
         Told::Held { is_abandoned } => answers.say_number(ticket, what, u64::from(is_abandoned)),
@@ -153,11 +160,6 @@ fn in_word(client: ClientId) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// Without a word in other processes.
-    fn lock() -> LockMachine {
-        LockMachine::new(Arc::new(Place::Own(0.into())))
-    }
-
     const fn ticket(client: ClientId, number: u64) -> Ticket {
         Ticket { client, number }
     }
@@ -170,7 +172,7 @@ mod tests {
 
     fn said(answers: Answers) -> Vec<(Ticket, u8, u64)> {
         let said = |answer: Answer| (answer.ticket, answer.what, answer.as_number());
-        answers.0.into_iter().map(said).collect()
+        answers.said.into_iter().map(said).collect()
     }
 
     const A: Ticket = ticket(1, 1);
@@ -179,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_first_to_come_is_the_first_to_have_it() {
-        let mut lock = lock();
+        let mut lock = LockMachine::default();
         assert_eq!(
             call(&mut lock, A, LockMachine::ACQUIRE),
             [(A, LockMachine::HELD, 0)]
@@ -200,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_dead_holder_is_told_to_the_next_and_to_nobody_after() {
-        let mut lock = lock();
+        let mut lock = LockMachine::default();
         call(&mut lock, A, LockMachine::ACQUIRE);
         call(&mut lock, B, LockMachine::ACQUIRE);
         call(&mut lock, C, LockMachine::ACQUIRE);
@@ -222,7 +224,7 @@ mod tests {
 
     #[test]
     fn sleepers_come_back_with_the_lock_notified_or_not() {
-        let mut lock = lock();
+        let mut lock = LockMachine::default();
         call(&mut lock, A, LockMachine::ACQUIRE);
         let (a, b) = (ticket(1, 2), ticket(2, 2));
         assert!(call(&mut lock, a, LockMachine::SLEEP).is_empty());

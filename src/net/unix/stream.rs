@@ -12,7 +12,7 @@ use socket2::{Domain, Type};
 use crate::io::Limit;
 use crate::net::face::{moving_face, socket_face, stream_face};
 use crate::net::retry::retry;
-use crate::net::socket::{Socket, zero_timeout};
+use crate::net::socket::{Socket, proves_nothing, zero_timeout};
 use crate::sys::socket;
 
 /// A connection within the machine: as [`std::os::unix::net::UnixStream`], but only the task waits.
@@ -87,6 +87,19 @@ impl UnixStream {
         connect(&SocketAddr::from_pathname(path)?, Limit::Within(timeout))
     }
 
+    /// As [`connect_addr`](Self::connect_addr), at most for `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As there; `TimedOut`; `InvalidInput` for a `timeout` of zero.
+    #[track_caller]
+    pub fn connect_addr_timeout(address: &SocketAddr, timeout: Duration) -> io::Result<UnixStream> {
+        if timeout.is_zero() {
+            return Err(zero_timeout());
+        }
+        connect(address, Limit::Within(timeout))
+    }
+
     /// Two ends of a connection without a name.
     ///
     /// # Errors
@@ -127,7 +140,7 @@ socket_face!(
     "Ends the connection, for clones as well: they read the end of the stream."
 );
 moving_face!(UnixStream);
-stream_face!(UnixStream);
+stream_face!(UnixStream, proves_nothing);
 
 #[track_caller]
 fn connect(address: &SocketAddr, limit: Limit) -> io::Result<UnixStream> {
