@@ -15,8 +15,9 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::SystemTime;
 
-use greenloom::ipc::{self, Conn, Lock, Queue};
+use greenloom::ipc::{self, Barrier, Conn, Lock, Queue};
 use greenloom::process::{Builder, Process, ProcessPool};
 
 use util::figure::Figure;
@@ -234,33 +235,51 @@ fn queue(suffix: &str) -> Vec<Figure> {
     figures
 }
 
-fn take_turns((lock, times): (Lock, usize)) {
+/// When it began and ended to take a lock so many times and give it back, in nanoseconds of the common clock.
+fn take_turns((lock, start, times): (Lock, Barrier, usize)) -> (u64, u64) {
+    let now = || {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| since.as_nanos() as u64)
+    };
+    drop(lock.acquire().expect("a broker"));
+    start.wait().expect("all of them");
+    let begun = now();
     for _ in 0..times {
         drop(lock.acquire().expect("a broker"));
     }
+    (begun, now())
 }
 
-/// A lock and its unlock: where it is made, from another process, and between two others at once.
+/// A lock and its unlock: where it is made, from another process, and between two others at once, for so long
+/// that they do run at once.
 fn lock() -> Vec<Figure> {
-    const ROUNDS: usize = 2000;
+    const ROUNDS: usize = 1_000_000;
+    let each = |times: &[(u64, u64)]| {
+        let begun = times.iter().map(|time| time.0).min().unwrap_or(0);
+        let ended = times.iter().map(|time| time.1).max().unwrap_or(0);
+        ended.saturating_sub(begun) as f64 / (times.len() * ROUNDS) as f64
+    };
     let lock = Lock::new();
-    let here = sample(|| ns_each(ROUNDS, || take_turns((lock.clone(), ROUNDS))));
+    let here = sample(|| each(&[take_turns((lock.clone(), Barrier::new(1), ROUNDS))]));
     let pool = ProcessPool::new(2).expect("a pool");
     let at_once = |workers: usize| {
-        let items = vec![(lock.clone(), ROUNDS); workers];
-        let done = pool.map_chunked(items, 1, take_turns);
-        assert!(done.iter().all(Result::is_ok));
+        let start = Barrier::new(workers);
+        let items = vec![(lock.clone(), start, ROUNDS); workers];
+        let times: Result<Vec<_>, _> = pool.map_chunked(items, 1, take_turns).into_iter().collect();
+        each(&times.expect("their times"))
     };
     at_once(2);
-    let free = sample(|| ns_each(ROUNDS, || at_once(1)));
-    let contended = sample(|| ns_each(2 * ROUNDS, || at_once(2)));
-    let mut figures = vec![
-        figure("lock_2w/here", &here, None),
-        figure("lock_2w/free", &free, None),
-        figure("lock_2w/contended", &contended, None),
-    ];
-    figures.extend(python("lock_free", "lock_2w/free"));
-    figures.extend(python("lock_contended", "lock_2w/contended"));
+    let mut figures = vec![figure("lock_2w/here", &here, None)];
+    for (workers, name, case) in [
+        (1, "lock_2w/free", "lock_free"),
+        (2, "lock_2w/contended", "lock_contended"),
+    ] {
+        let python = python(case, name);
+        let bar = python.first().map(|python| python.value / 5.0);
+        let ours = sample(|| at_once(workers));
+        figures.push(figure(name, &ours, bar));
+        figures.extend(python);
+    }
     figures
 }
 

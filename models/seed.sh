@@ -95,6 +95,21 @@ seed shuttle quiescence:: $sleep 'if !self.all_hopeless(&book) {
 seed shuttle quiescence:: $sleep 'book.epoch += 1;' ''
 seed shuttle quiescence:: $sleep 'book.hopeless_count -= usize::from(std::mem::take(&mut book.hopeless[worker]));' ''
 
+word=src/ipc/word.rs
+turns=src/ipc/broker/turns.rs
+
+seed loom lock:: $word 'compare_exchange(me, 0, Ordering::Release' 'compare_exchange(me, 0, Ordering::Relaxed'
+seed loom lock:: $word 'Some((free | SENT, Left::Send))' 'Some((free, Left::Nothing))'
+seed loom lock:: $word 'true if seen & STRICT != 0 => None,' ''
+seed loom lock:: $word 'word & (CLIENT | STRICT) == 0' 'word & STRICT == 0'
+seed loom lock:: $turns 'word.free(client, true);
+        self.send(word, tell);' 'word.free(client, true);
+        self.settle(word, tell);'
+seed loom lock:: $turns 'word.free(client, true);' ''
+seed loom lock:: $turns 'if times > 0 {
+            word.clear_sent();
+        }' ''
+
 claim=src/task/claim.rs
 select=models/src/select.rs
 

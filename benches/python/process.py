@@ -25,11 +25,13 @@ def give_back(to, back):
         back.put(n)
 
 
-def take_turns(lock, times, start):
+def take_turns(lock, times, start, result):
     start.wait()
+    begun = time.perf_counter_ns()
     for _ in range(times):
         with lock:
             pass
+    result.put((begun, time.perf_counter_ns()))
 
 
 def count(conn):
@@ -82,20 +84,20 @@ def queue():
     child.join()
 
 
-def lock(workers, times=50_000):
+def lock(workers, times=200_000):
     shared = mp.Lock()
 
-    # The workers' start is no part of it.
+    # The workers' start and end are no part of it.
     def run():
-        start = mp.Barrier(workers + 1)
-        children = [mp.Process(target=take_turns, args=(shared, times, start)) for _ in range(workers)]
+        start, result = mp.Barrier(workers), mp.SimpleQueue()
+        args = (shared, times, start, result)
+        children = [mp.Process(target=take_turns, args=args) for _ in range(workers)]
         for child in children:
             child.start()
-        start.wait()
-        begun = time.perf_counter_ns()
+        spans = [result.get() for _ in range(workers)]
         for child in children:
             child.join()
-        return (time.perf_counter_ns() - begun) / (times * workers)
+        return (max(end for _, end in spans) - min(begun for begun, _ in spans)) / (times * workers)
 
     run()
     for _ in range(7):

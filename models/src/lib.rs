@@ -6,6 +6,14 @@ mod base {
     pub(crate) mod primitive;
 }
 
+#[path = "../../src/ipc"]
+mod ipc {
+    pub(crate) mod word;
+    pub(crate) mod broker {
+        pub(crate) mod turns;
+    }
+}
+
 #[path = "../../src/scheduler"]
 mod scheduler {
     pub(crate) mod deque;
@@ -48,6 +56,8 @@ mod deque;
 mod door;
 #[cfg(all(test, loom))]
 mod join;
+#[cfg(all(test, loom))]
+mod lock;
 #[cfg(all(test, shuttle))]
 mod quiescence;
 #[cfg(all(test, any(loom, shuttle)))]

@@ -1,8 +1,8 @@
 //! The poller of one worker: tells sleeping tasks that their descriptors may be ready.
 //!
 //! A worker owns its [`Reactor`] and turns it; sockets hold the [`ReactorShared`] and register
-//! from any thread. A descriptor is registered once, edge-triggered and for both directions, until
-//! it is closed; its token is a place in a slab together with a generation, so that an event that
+//! from any thread. A descriptor is registered once, edge-triggered, until it is closed: for both
+//! directions, or for reading until somebody waits to write; its token is a place in a slab together with a generation, so that an event that
 //! was fetched before a descriptor was closed never wakes the next one in the same place.
 //!
 //! Locks: `slots` before the lock of a registration; neither is held over a wake.
@@ -272,16 +272,48 @@ impl ReactorShared {
     /// # Errors
     /// [`ReactorGone`] inside; `PermissionDenied` for what cannot be polled, such as regular
     /// files; `AlreadyExists` for a descriptor that is registered; the limits of the system.
+    #[cfg(test)]
     pub(crate) fn register(self: &Arc<Self>, fd: BorrowedFd<'_>) -> io::Result<Arc<Registration>> {
+        self.register_for(fd, true)
+    }
+
+    /// As `register`; if not `is_wide`, for reading, until it is [widened](Registration::widen).
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn register_for(
+        self: &Arc<Self>,
+        fd: BorrowedFd<'_>,
+        is_wide: bool,
+    ) -> io::Result<Arc<Registration>> {
         let mut slots = self.lock();
         let token = slots.next_token()?;
         let registry = slots.registry.as_ref().ok_or(ReactorGone)?;
+        let interest = match is_wide {
+            true => both(),
+            false => Interest::READABLE,
+        };
         // Under the lock, so that the reactor cannot stop between the two steps; its worker can
         // meet an event of this token only after the second.
-        registry.register(&mut SourceFd(&fd.as_raw_fd()), Token(token), both())?;
-        let registration = Arc::new(Registration::new(token, Arc::clone(self)));
+        registry.register(&mut SourceFd(&fd.as_raw_fd()), Token(token), interest)?;
+        let registration = Arc::new(Registration::new(token, Arc::clone(self), is_wide));
         slots.entries.insert(Arc::clone(&registration));
         Ok(registration)
+    }
+
+    /// Has the poller report both directions of a registration that it knows for reading.
+    #[cold]
+    pub(super) fn widen(&self, registration: &Registration, fd: RawFd) -> io::Result<()> {
+        let slots = self.lock();
+        // Else it is over, which whoever waits is told.
+        if slots.find(registration.token()).is_some()
+            && let Some(registry) = &slots.registry
+        {
+            let token = Token(registration.token());
+            registry.reregister(&mut SourceFd(&fd), token, both())?;
+            registration.note_wide();
+        }
+        Ok(())
     }
 
     /// Waiters that are armed now. A waiter that is about to be woken counts until it has been.

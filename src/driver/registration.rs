@@ -26,7 +26,7 @@
 //! urgent data of TCP: a read is cut short where they stand in the stream, with more behind them.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::{fmt, io};
@@ -93,7 +93,7 @@ pub(crate) enum Standing {
     ReactorGone = 2,
 }
 
-/// Edge-triggered interest in one descriptor, in both directions, for as long as it is open.
+/// Edge-triggered interest in one descriptor, for as long as it is open: in both directions, or at first in reading.
 pub(crate) struct Registration {
     /// Events seen, by direction. Written only under the lock of `waiters`.
     ticks: [AtomicU32; 2],
@@ -102,6 +102,8 @@ pub(crate) struct Registration {
     drained: [AtomicU32; 2],
     /// A `Standing`; leaves `Open` once. Written only under the lock of `waiters`.
     standing: AtomicU8,
+    /// It reports both directions; never taken back. Until then nobody may wait to write.
+    is_wide: AtomicBool,
     /// Who waits, by direction. Never held over a wake.
     waiters: Mutex<[Option<Waker>; 2]>,
     /// What events carry to find this registration; never changes.
@@ -111,11 +113,12 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    pub(super) fn new(token: usize, reactor: Arc<ReactorShared>) -> Registration {
+    pub(super) fn new(token: usize, reactor: Arc<ReactorShared>, is_wide: bool) -> Registration {
         Registration {
             ticks: [AtomicU32::new(0), AtomicU32::new(0)],
             drained: [AtomicU32::new(NEVER_DRAINED), AtomicU32::new(NEVER_DRAINED)],
             standing: AtomicU8::new(Standing::Open as u8),
+            is_wide: AtomicBool::new(is_wide),
             waiters: Mutex::new([None, None]),
             token,
             reactor,
@@ -142,6 +145,31 @@ impl Registration {
     #[inline]
     pub(crate) fn is_drained(&self, direction: Direction, tick: Tick) -> bool {
         tick.proves_drained() && self.drained[direction as usize].load(Ordering::Relaxed) == tick.0
+    }
+
+    /// To be called before one waits to write: from now on that direction is reported as well. If it is ready at
+    /// this moment, that is an event.
+    ///
+    /// # Errors
+    /// What the system's poller says.
+    #[inline]
+    pub(crate) fn widen(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        // Acquire: pairs with the release below, so that the poller knows before anybody waits.
+        match self.is_wide.load(Ordering::Acquire) {
+            true => Ok(()),
+            false => self.reactor.widen(self, fd.as_raw_fd()),
+        }
+    }
+
+    /// By the reactor, which has told the poller.
+    pub(super) fn note_wide(&self) {
+        self.is_wide.store(true, Ordering::Release);
+    }
+
+    /// Whether it is that reactor which reports.
+    #[cfg(feature = "process")]
+    pub(crate) fn is_at(&self, reactor: &Arc<ReactorShared>) -> bool {
+        Arc::ptr_eq(&self.reactor, reactor)
     }
 
     /// As [`Registration::arm_by`], with a waker that is at hand.

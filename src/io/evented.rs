@@ -68,6 +68,23 @@ impl<S: AsFd> Evented<S> {
         }
     }
 
+    /// As `from_nonblocking`, for a Unix socket that is written to far more often than one waits for that.
+    #[cfg(feature = "process")]
+    pub(crate) fn reading_first(source: S) -> Self {
+        Evented {
+            watch: Watch::reading_first(),
+            source: Some(source),
+        }
+    }
+
+    /// For a source that has changed hands: whoever watched it for the holder before does so no longer.
+    #[cfg(feature = "process")]
+    pub(crate) fn settle_here(&mut self) {
+        if let Some(source) = &self.source {
+            self.watch.settle_here(source.as_fd());
+        }
+    }
+
     /// The source itself; its calls do not wait.
     #[inline]
     pub fn get_ref(&self) -> &S {

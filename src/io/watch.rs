@@ -60,6 +60,16 @@ impl Limit {
         timeout.map_or(Limit::Never, Limit::Within)
     }
 
+    /// The same end for all waits that follow, however long the first ones take.
+    #[cfg(feature = "process")]
+    pub(crate) fn fixed(self) -> Limit {
+        match self {
+            // It stays that: who waits without limit may block in the call itself.
+            Limit::Never => Limit::Never,
+            limit => Limit::At(limit.deadline()),
+        }
+    }
+
     #[inline]
     pub(crate) fn deadline(self) -> Deadline {
         match self {
@@ -118,6 +128,8 @@ pub(crate) struct Watch {
     rare: Mutex<Rare>,
     /// Set once, under the lock of `rare`.
     closed: AtomicBool,
+    /// It is registered for reading alone until somebody waits to write. Never changes.
+    reads_first: bool,
     /// By direction: what wakes the last one to have polled it.
     #[cfg(feature = "futures-io")]
     relays: [OnceLock<Arc<polled::Relay>>; 2],
@@ -178,6 +190,29 @@ enum Waited {
 }
 
 impl Watch {
+    /// For a descriptor on which one hardly ever waits to write, and which becomes writable all the time: of a Unix
+    /// socket each read by the peer makes an event, and a worker that waits for the answer would be woken for
+    /// nothing. Not for [`Several`], nor for polling.
+    #[cfg(feature = "process")]
+    pub(crate) fn reading_first() -> Watch {
+        Watch {
+            reads_first: true,
+            ..Watch::default()
+        }
+    }
+
+    /// Takes the descriptor off its reactor, unless that is the one of the worker that runs this: for one that has
+    /// changed hands, so that nobody is woken but the new holder.
+    #[cfg(feature = "process")]
+    pub(crate) fn settle_here(&mut self, fd: BorrowedFd<'_>) {
+        let Some(first) = self.first.get() else {
+            return;
+        };
+        if !current::with_processor(|here| here.is_some_and(|here| first.is_at(&here.reactor))) {
+            self.deregister(fd);
+        }
+    }
+
     /// Repeats `call` until it does not block, waiting in between. `drained` says of an answer that it
     /// proves that no more can be had now.
     #[track_caller]
@@ -337,7 +372,7 @@ impl Watch {
         if self.first.get().is_some_and(is_open) || rare.replacement().is_some() {
             return Ok(None);
         }
-        let registration = reactor.register(fd)?;
+        let registration = reactor.register_for(fd, !self.reads_first)?;
         if let Err(registration) = self.first.set(registration) {
             rare.later = Some(registration.clone());
             return Ok(Some(At::Later(registration)));
@@ -465,6 +500,9 @@ fn park_at(
     aim: Aim,
     deadline: Deadline,
 ) -> io::Result<Waited> {
+    if aim.direction == Direction::Write {
+        at.widen(fd)?;
+    }
     match at.arm_by(aim.direction, tick, park::current_waker) {
         Arm::Armed => {}
         Arm::Ready | Arm::ReactorGone => return Ok(Waited::Woken),

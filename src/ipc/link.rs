@@ -92,7 +92,7 @@ impl Wire {
     /// Takes over a connected Unix stream socket.
     pub(crate) fn new(socket: OwnedFd) -> Wire {
         Wire {
-            io: Evented::from_nonblocking(socket),
+            io: Evented::reading_first(socket),
         }
     }
 
@@ -115,6 +115,11 @@ impl Wire {
     /// Whether the other side has closed its end, which shows before what it had sent is received.
     pub(crate) fn is_hung_up(&self) -> bool {
         socket::is_hung_up(self.io.as_fd())
+    }
+
+    /// To be called by a new holder, if it may run elsewhere than the one before.
+    pub(crate) fn settle_here(&mut self) {
+        self.io.settle_here();
     }
 
     /// Waits until something can be received: a frame's beginning, or the end.
@@ -144,8 +149,17 @@ impl Wire {
             return socket::recv_passed(self.io.as_fd(), buffer, descriptors, true);
         }
         let aim = aim(Direction::Read, "ipc.recv", limit);
-        let call = |fd: &OwnedFd| socket::recv_passed(fd.as_fd(), buffer, descriptors, false);
-        self.io.operate(aim, call, |_| false)
+        let room = buffer.len();
+        let call = |fd: &OwnedFd| {
+            let before = descriptors.len();
+            let count = socket::recv_passed(fd.as_fd(), buffer, descriptors, false)?;
+            Ok((count, descriptors.len() > before))
+        };
+        // Less than there was room for is all there was, unless it ended with bytes that brought descriptors.
+        let is_linux = cfg!(any(target_os = "linux", target_os = "android"));
+        let drained =
+            |&(count, has_passed): &(usize, bool)| is_linux && count < room && !has_passed;
+        self.io.operate(aim, call, drained).map(|(count, _)| count)
     }
 
     fn try_send(&self, parts: &[IoSlice<'_>], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {

@@ -1,22 +1,28 @@
 //! Locks and conditions between processes.
 
-use std::sync::{Arc, Mutex as StdMutex, MutexGuard as StdGuard, PoisonError};
+use std::fmt;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::io::Limit;
-use crate::scheduler::park;
-use crate::sync::owner::Owner;
 
-use super::broker::{Answer, Call, Handle, LockMachine as Machine, UNSENT};
+use super::broker::{Answer, Call, Gone, Handle, LockMachine as Machine, UNSENT};
 use super::error::Disconnected;
+use super::parcel::Passed;
+use super::place::Place;
+use super::word::{LAST_CLIENT, Left, Word};
 
 /// Mutual exclusion between processes, and between the tasks and threads of each: Python's
 /// `multiprocessing.Lock`.
 ///
-/// The process that made it serves it. Waiters have it in the order in which they came. A process that dies while
-/// it holds the lock lets go of it; the next one is told: [`LockGuard::is_abandoned`].
+/// While nobody waits for it, it is taken and given back in shared memory, in some ten nanoseconds. The process that
+/// made it serves those who wait, in the order in which they came. One that is awake may take the lock before one
+/// that is being woken, three times at most. A process that dies while it holds the lock lets go of it; the next one is
+/// told: [`LockGuard::is_abandoned`].
 ///
 /// # Examples
 ///
@@ -33,17 +39,26 @@ use super::error::Disconnected;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone)]
 pub struct Lock {
-    handle: Handle,
+    core: Arc<Core>,
 }
 
-/// The right that a [`Lock`] or an [`RLock`] gives; it is given back when this is dropped.
+/// A lock as a process knows it.
+struct Core {
+    handle: Handle,
+    /// `None` where there is no shared memory, in another process than the one that serves: all goes by calls.
+    place: Option<Arc<Place>>,
+    /// The number of this process in the word; 0 until it is asked for.
+    me: AtomicU32,
+}
+
+/// The right that a [`Lock`] gives; it is given back when this is dropped.
 #[must_use = "the lock is released when its guard is dropped"]
 #[clippy::has_significant_drop]
 #[derive(Debug)]
-pub struct LockGuard {
-    handle: Handle,
+pub struct LockGuard<'a> {
+    core: &'a Core,
     is_held: bool,
     is_abandoned: bool,
 }
@@ -51,17 +66,27 @@ pub struct LockGuard {
 impl Lock {
     /// Of a manager.
     pub(super) fn from_manager(handle: Handle) -> Self {
-        Lock { handle }
+        Lock::over(handle, None)
     }
 
-    /// Makes a lock.
+    /// Makes a lock. It takes a descriptor, if there is one.
     #[expect(
         clippy::new_without_default,
         reason = "it is more than a value: a service begins"
     )]
     pub fn new() -> Self {
+        let place = Arc::new(Place::new());
+        let handle = Handle::new(Machine::new(place.clone()));
+        Lock::over(handle, Some(place))
+    }
+
+    fn over(handle: Handle, place: Option<Arc<Place>>) -> Self {
         Lock {
-            handle: Handle::new(Machine::default()),
+            core: Arc::new(Core {
+                handle,
+                place,
+                me: AtomicU32::new(0),
+            }),
         }
     }
 
@@ -69,7 +94,8 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// [`Disconnected`].
+    /// [`Disconnected`]: it had to ask the process that serves the lock, which is gone. A lock that is free can be had
+    /// without it.
     ///
     /// # Cancellation
     ///
@@ -77,16 +103,15 @@ impl Lock {
     ///
     /// # Parks
     ///
-    /// While somebody else has it (`sync.event`, `ipc.recv`). Who acquires it twice waits for himself: see
-    /// [`RLock`].
+    /// While somebody else has it (`sync.event`, `ipc.recv`), after a look or two. Who acquires it twice waits for
+    /// himself: see [`RLock`].
     #[track_caller]
-    pub fn acquire(&self) -> Result<LockGuard, Disconnected> {
-        loop {
-            // Without a limit there is no being late.
-            if let Some(guard) = self.acquire_as(Machine::ACQUIRE, Limit::Never)? {
-                return Ok(guard);
-            }
-        }
+    #[inline]
+    pub fn acquire(&self) -> Result<LockGuard<'_>, Disconnected> {
+        // Without a limit nobody is late, but at a broken process.
+        let held = self.core.acquire(Limit::Never)?;
+        held.map(|is_abandoned| self.guard(is_abandoned))
+            .ok_or_else(|| Gone.into())
     }
 
     /// As [`acquire`](Self::acquire), but `None` when somebody has it.
@@ -95,277 +120,12 @@ impl Lock {
     ///
     /// [`Disconnected`].
     #[track_caller]
-    pub fn try_acquire(&self) -> Result<Option<LockGuard>, Disconnected> {
-        self.acquire_as(Machine::TRY, Limit::Never)
-    }
-
-    /// As [`acquire`](Self::acquire), but `None` when it has not been had within `timeout`.
-    ///
-    /// # Errors
-    ///
-    /// [`Disconnected`].
-    #[track_caller]
-    pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<LockGuard>, Disconnected> {
-        self.acquire_as(Machine::ACQUIRE, Limit::At(park::deadline(timeout)))
-    }
-
-    #[track_caller]
-    fn acquire_as(&self, what: u8, limit: Limit) -> Result<Option<LockGuard>, Disconnected> {
-        let answer = self.handle.call(Call::plain(what), limit)?;
-        Ok(LockGuard::of(&self.handle, &answer))
-    }
-}
-
-impl LockGuard {
-    fn of(handle: &Handle, answer: &Answer) -> Option<LockGuard> {
-        (answer.what != Machine::LATE && answer.what != UNSENT).then(|| LockGuard {
-            handle: handle.clone(),
-            is_held: true,
-            is_abandoned: answer.as_number() != 0,
-        })
-    }
-
-    /// Whether the holder before died with it: what the lock protects may be half done.
-    pub fn is_abandoned(&self) -> bool {
-        self.is_abandoned
-    }
-}
-
-impl Drop for LockGuard {
-    fn drop(&mut self) {
-        if self.is_held {
-            // Without the process that served it there is nothing to be released.
-            let _ = self.handle.post(Call::plain(Machine::RELEASE));
-        }
-    }
-}
-
-/// A [`Lock`] that the task or thread that has it may acquire again: Python's `multiprocessing.RLock`.
-///
-/// It must be released as often. A generator or greenlet inside a task counts as that task.
-#[derive(Clone, Debug)]
-pub struct RLock {
-    lock: Lock,
-    /// Who of this process has it, and how often.
-    own: Arc<StdMutex<Own>>,
-}
-
-#[derive(Debug, Default)]
-struct Own {
-    holder: Option<Owner>,
-    depth: usize,
-    /// Of the first acquisition.
-    guard: Option<LockGuard>,
-}
-
-/// The right that an [`RLock`] gives, once.
-///
-/// It stays with its task or thread, whose right it is.
-#[must_use = "the lock is released when its guard is dropped"]
-#[clippy::has_significant_drop]
-#[derive(Debug)]
-pub struct RLockGuard {
-    own: Arc<StdMutex<Own>>,
-    is_abandoned: bool,
-    stays: std::marker::PhantomData<*const ()>,
-}
-
-impl RLock {
-    /// Of a manager.
-    pub(super) fn from_manager(handle: Handle) -> Self {
-        RLock::over(Lock { handle })
-    }
-
-    /// Makes a lock.
-    #[expect(
-        clippy::new_without_default,
-        reason = "it is more than a value: a service begins"
-    )]
-    pub fn new() -> Self {
-        RLock::over(Lock::new())
-    }
-
-    fn over(lock: Lock) -> Self {
-        RLock {
-            lock,
-            own: Arc::default(),
-        }
-    }
-
-    fn own(&self) -> StdGuard<'_, Own> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for the lock, unless the caller has it.
-    ///
-    /// # Errors
-    ///
-    /// [`Disconnected`].
-    ///
-    /// # Cancellation
-    ///
-    /// As [`Lock::acquire`].
-    ///
-    /// # Parks
-    ///
-    /// As [`Lock::acquire`], while another has it.
-    #[track_caller]
-    pub fn acquire(&self) -> Result<RLockGuard, Disconnected> {
-        match self.again() {
-            Some(guard) => Ok(guard),
-            None => Ok(self.first(self.lock.acquire()?)),
-        }
-    }
-
-    /// As [`acquire`](Self::acquire), but `None` when another has it.
-    ///
-    /// # Errors
-    ///
-    /// [`Disconnected`].
-    #[track_caller]
-    pub fn try_acquire(&self) -> Result<Option<RLockGuard>, Disconnected> {
-        match self.again() {
-            Some(guard) => Ok(Some(guard)),
-            None => Ok(self.lock.try_acquire()?.map(|guard| self.first(guard))),
-        }
-    }
-
-    /// As [`acquire`](Self::acquire), but `None` when it has not been had within `timeout`.
-    ///
-    /// # Errors
-    ///
-    /// [`Disconnected`].
-    #[track_caller]
-    pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<RLockGuard>, Disconnected> {
-        match self.again() {
-            Some(guard) => Ok(Some(guard)),
-            None => Ok(self
-                .lock
-                .acquire_timeout(timeout)?
-                .map(|guard| self.first(guard))),
-        }
-    }
-
-    /// One more, for who has it.
-    fn again(&self) -> Option<RLockGuard> {
-        let mut own = self.own();
-        if own.holder != Some(Owner::current()) {
-            return None;
-        }
-        own.depth += 1;
-        Some(self.guard(false))
-    }
-
-    fn first(&self, guard: LockGuard) -> RLockGuard {
-        let is_abandoned = guard.is_abandoned();
-        let mut own = self.own();
-        own.holder = Some(Owner::current());
-        own.depth = 1;
-        own.guard = Some(guard);
-        self.guard(is_abandoned)
-    }
-
-    fn guard(&self, is_abandoned: bool) -> RLockGuard {
-        RLockGuard {
-            own: self.own.clone(),
-            is_abandoned,
-            stays: std::marker::PhantomData,
-        }
-    }
-}
-
-impl RLockGuard {
-    /// Whether the holder before died with it; told to the first acquisition alone.
-    pub fn is_abandoned(&self) -> bool {
-        self.is_abandoned
-    }
-}
-
-impl Drop for RLockGuard {
-    fn drop(&mut self) {
-        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        own.depth -= 1;
-        if own.depth > 0 {
-            return;
-        }
-        own.holder = None;
-        let guard = own.guard.take();
-        drop(own);
-        // It may wait for room on its way to the process that serves the lock.
-        drop(guard);
-    }
-}
-
-impl Serialize for RLock {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.lock.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for RLock {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Lock::deserialize(deserializer).map(RLock::over)
-    }
-}
-
-/// A lock under which one waits to be notified: Python's `multiprocessing.Condition`.
-///
-/// # Examples
-///
-/// ```
-/// use greenloom::ipc::Condition;
-/// use greenloom::process::Process;
-///
-/// fn wait(ready: Condition) {
-///     ready.acquire().unwrap().wait().unwrap();
-/// }
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let ready = Condition::new();
-/// let child = Process::spawn(wait, ready.clone())?;
-/// while ready.acquire()?.notify_one()? == 0 {
-///     greenloom::sleep(std::time::Duration::from_millis(1)); // it does not wait yet
-/// }
-/// child.join()?;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Condition {
-    lock: Lock,
-}
-
-/// The lock of a [`Condition`], held.
-#[must_use = "the lock is released when its guard is dropped"]
-#[derive(Debug)]
-pub struct ConditionGuard {
-    guard: LockGuard,
-}
-
-impl Condition {
-    /// Of a manager.
-    pub(super) fn from_manager(handle: Handle) -> Self {
-        let lock = Lock { handle };
-        Condition { lock }
-    }
-
-    /// Makes a condition with a lock of its own.
-    #[expect(
-        clippy::new_without_default,
-        reason = "it is more than a value: a service begins"
-    )]
-    pub fn new() -> Self {
-        Condition { lock: Lock::new() }
-    }
-
-    /// Waits for the lock.
-    ///
-    /// # Errors
-    ///
-    /// [`Disconnected`].
-    #[track_caller]
-    pub fn acquire(&self) -> Result<ConditionGuard, Disconnected> {
-        self.lock.acquire().map(|guard| ConditionGuard { guard })
+    pub fn try_acquire(&self) -> Result<Option<LockGuard<'_>>, Disconnected> {
+        let held = match self.core.word()? {
+            Some((word, me)) => word.take(me),
+            None => self.core.ask(Call::plain(Machine::TRY), Limit::Never)?,
+        };
+        Ok(held.map(|is_abandoned| self.guard(is_abandoned)))
     }
 
     /// As [`acquire`](Self::acquire), but `None` when it has not been had within `timeout`.
@@ -377,97 +137,224 @@ impl Condition {
     pub fn acquire_timeout(
         &self,
         timeout: Duration,
-    ) -> Result<Option<ConditionGuard>, Disconnected> {
-        let guard = self.lock.acquire_timeout(timeout)?;
-        Ok(guard.map(|guard| ConditionGuard { guard }))
-    }
-}
-
-impl ConditionGuard {
-    /// Lets go of the lock, waits to be notified, and has the lock again when it returns.
-    ///
-    /// # Errors
-    ///
-    /// [`Disconnected`]; then there is no lock any more.
-    ///
-    /// # Cancellation
-    ///
-    /// Unwinds while it waits, without the lock. A notification that it was given in the same moment is lost.
-    ///
-    /// # Parks
-    ///
-    /// Until then (`sync.event`, `ipc.recv`).
-    #[track_caller]
-    pub fn wait(&mut self) -> Result<(), Disconnected> {
-        self.sleep(Limit::Never).map(drop)
+    ) -> Result<Option<LockGuard<'_>>, Disconnected> {
+        let held = self.core.acquire(Limit::Within(timeout))?;
+        Ok(held.map(|is_abandoned| self.guard(is_abandoned)))
     }
 
-    /// As [`wait`](Self::wait), for no longer than `timeout`; whether it was notified.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    #[track_caller]
-    pub fn wait_timeout(&mut self, timeout: Duration) -> Result<bool, Disconnected> {
-        self.sleep(Limit::At(park::deadline(timeout)))
+    /// Gives back what a guard was made to [keep](LockGuard::keep).
+    pub(super) fn release(&self) {
+        self.core.release();
     }
 
-    /// Waits, again and again, while `condition` holds.
-    ///
-    /// # Errors
-    ///
-    /// As for [`wait`](Self::wait).
-    #[track_caller]
-    pub fn wait_while(&mut self, mut condition: impl FnMut() -> bool) -> Result<(), Disconnected> {
-        while condition() {
-            self.wait()?;
+    #[inline]
+    fn guard(&self, is_abandoned: bool) -> LockGuard<'_> {
+        LockGuard {
+            core: &self.core,
+            is_held: true,
+            is_abandoned,
         }
-        Ok(())
-    }
-
-    #[track_caller]
-    fn sleep(&mut self, limit: Limit) -> Result<bool, Disconnected> {
-        // If this unwinds, the lock is given back by the wait.
-        self.guard.is_held = false;
-        let answer = self.guard.handle.call(Call::plain(Machine::SLEEP), limit)?;
-        self.guard.is_held = true;
-        self.guard.is_abandoned |= answer.as_number() != 0;
-        Ok(answer.what == Machine::NOTIFIED)
-    }
-
-    /// Wakes the one who has waited longest; how many there were to wake, one or none.
-    ///
-    /// # Errors
-    ///
-    /// [`Disconnected`].
-    #[track_caller]
-    pub fn notify_one(&self) -> Result<usize, Disconnected> {
-        self.notify(1)
-    }
-
-    /// Wakes the `count` who have waited longest; how many there were to wake.
-    ///
-    /// # Errors
-    ///
-    /// [`Disconnected`].
-    #[track_caller]
-    pub fn notify(&self, count: usize) -> Result<usize, Disconnected> {
-        let call = Call::number(Machine::NOTIFY, count as u64);
-        Ok(self.guard.handle.call(call, Limit::Never)?.as_number() as usize)
-    }
-
-    /// Wakes all who wait; how many there were.
-    ///
-    /// # Errors
-    ///
-    /// [`Disconnected`].
-    #[track_caller]
-    pub fn notify_all(&self) -> Result<usize, Disconnected> {
-        self.notify(usize::MAX)
-    }
-
-    /// Whether a holder before died with the lock.
-    pub fn is_abandoned(&self) -> bool {
-        self.guard.is_abandoned
     }
 }
+
+impl Core {
+    /// Where the lock is taken without asking, and as whom; `None` where it is not.
+    #[track_caller]
+    #[inline]
+    fn word(&self) -> Result<Option<(Word<'_>, u32)>, Gone> {
+        let Some(place) = &self.place else {
+            return Ok(None);
+        };
+        // Relaxed: it is always the same number.
+        let me = match self.me.load(Ordering::Relaxed) {
+            0 => self.introduce()?,
+            me => me,
+        };
+        Ok(Some((place.word(), me)))
+    }
+
+    #[cold]
+    #[track_caller]
+    fn introduce(&self) -> Result<u32, Gone> {
+        let number = u32::try_from(self.handle.client()?).map_err(|_| Gone)?;
+        if number > LAST_CLIENT {
+            return Err(Gone);
+        }
+        self.me.store(number, Ordering::Relaxed);
+        Ok(number)
+    }
+
+    /// Whether a holder before died with it; `None` when the time is over first.
+    #[track_caller]
+    #[inline]
+    fn acquire(&self, limit: Limit) -> Result<Option<bool>, Gone> {
+        match self.word()? {
+            Some((word, me)) => match word.take(me) {
+                None => self.contend(word, me, limit),
+                held => Ok(held),
+            },
+            None => self.ask(Call::plain(Machine::ACQUIRE), limit),
+        }
+    }
+
+    #[cold]
+    #[track_caller]
+    fn contend(&self, word: Word<'_>, me: u32, limit: Limit) -> Result<Option<bool>, Gone> {
+        let limit = limit.fixed();
+        let mut held = word.take_soon(me, false);
+        let mut debt = Debt {
+            core: self,
+            is_due: false,
+        };
+        let mut times = 0;
+        while held.is_none() {
+            let answer = self
+                .handle
+                .call(Call::number(Machine::CONTEND, times), limit)?;
+            match answer.what {
+                Machine::SENT_FOR => debt.is_due = true,
+                // What is owed is owed still.
+                UNSENT => return Ok(None),
+                _ => {
+                    debt.is_due = false;
+                    return Ok(held_by(&answer));
+                }
+            }
+            times += 1;
+            held = word.take_soon(me, true);
+        }
+        debt.is_due = false;
+        Ok(held)
+    }
+
+    #[track_caller]
+    fn ask(&self, call: Call, limit: Limit) -> Result<Option<bool>, Gone> {
+        Ok(held_by(&self.handle.call(call, limit)?))
+    }
+
+    #[inline]
+    fn release(&self) {
+        let left = match &self.place {
+            Some(place) => place.word().release(self.me.load(Ordering::Relaxed)),
+            None => Left::HandOver,
+        };
+        match left {
+            Left::Nothing => {}
+            Left::Send => self.post(Machine::SEND),
+            Left::HandOver => self.post(Machine::RELEASE),
+        }
+    }
+
+    #[cold]
+    fn post(&self, what: u8) {
+        // Without the process that serves it there is nobody to be told.
+        let _ = self.handle.post(Call::plain(what));
+    }
+}
+
+/// Whether a holder before died with it; `None` of an answer that does not give the lock.
+fn held_by(answer: &Answer) -> Option<bool> {
+    (answer.what == Machine::HELD).then(|| answer.as_number() != 0)
+}
+
+/// One was sent for, and has to take the lock or to say that he does not.
+struct Debt<'a> {
+    core: &'a Core,
+    is_due: bool,
+}
+
+impl Drop for Debt<'_> {
+    fn drop(&mut self) {
+        // The question was not sent: the time was over, or this unwinds.
+        if self.is_due {
+            self.core.post(Machine::SEND);
+        }
+    }
+}
+
+impl LockGuard<'_> {
+    /// Whether the holder before died with it: what the lock protects may be half done.
+    pub fn is_abandoned(&self) -> bool {
+        self.is_abandoned
+    }
+
+    /// Leaves the lock held, for `Lock::release`.
+    pub(super) fn keep(mut self) {
+        self.is_held = false;
+    }
+
+    /// Lets go of the lock, waits to be notified, and has it again when it returns. If this unwinds or fails, it has
+    /// not.
+    #[track_caller]
+    pub(super) fn sleep(&mut self, limit: Limit) -> Result<Answer, Gone> {
+        // If this unwinds, the lock is given back by the wait.
+        self.is_held = false;
+        let call = Call::plain(Machine::SLEEP);
+        let answer = self.core.handle.call(call, limit)?;
+        self.is_held = true;
+        self.is_abandoned |= answer.as_number() != 0;
+        Ok(answer)
+    }
+
+    /// How many there were to be woken.
+    #[track_caller]
+    pub(super) fn notify(&self, count: usize) -> Result<usize, Gone> {
+        let call = Call::number(Machine::NOTIFY, count as u64);
+        let answer = self.core.handle.call(call, Limit::Never)?;
+        Ok(answer.as_number() as usize)
+    }
+}
+
+impl Drop for LockGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_held {
+            self.core.release();
+        }
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lock").field(&self.core).finish()
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("handle", &self.handle)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Serialize for Lock {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let place = self.core.place.as_deref();
+        let file = place.and_then(Place::file).map(Handed);
+        (&self.core.handle, file).serialize(serializer)
+    }
+}
+
+struct Handed<T>(T);
+
+impl<T: AsFd> Serialize for Handed<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Passed::serialize(&self.0, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Lock {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let (handle, file) = <(Handle, Option<Passed>)>::deserialize(deserializer)?;
+        let place = file.map(|Passed(file)| Place::open(file)).transpose();
+        let place = place.map_err(D::Error::custom)?;
+        Ok(Lock::over(handle, place.map(Arc::new)))
+    }
+}
+
+#[cfg(test)]
+#[path = "lock_tests.rs"]
+mod tests;

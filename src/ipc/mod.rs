@@ -11,6 +11,7 @@
 mod address;
 mod broker;
 mod codec;
+mod condition;
 mod error;
 mod event;
 mod handshake;
@@ -22,19 +23,24 @@ mod manager;
 pub(crate) mod parcel;
 
 mod pipe;
+mod place;
 mod queue;
+mod rlock;
 mod semaphore;
 mod shared;
+mod word;
 
 pub use address::Address;
 pub use codec::CodecError;
+pub use condition::{Condition, ConditionGuard};
 pub use error::{Disconnected, GetError, PutError, RecvError, SendError};
 pub use event::{Barrier, BarrierError, Event};
-pub use lock::{Condition, ConditionGuard, Lock, LockGuard, RLock, RLockGuard};
+pub use lock::{Lock, LockGuard};
 pub use manager::{
     Dict, Functions, List, Manager, ManagerError, ManagerServer, Named, Namespace, Value,
 };
 pub use pipe::{Conn, pipe};
 pub use queue::{JoinableQueue, Queue, TaskDoneError};
+pub use rlock::{RLock, RLockGuard};
 pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
 pub use shared::{SharedArray, SharedArrayGuard, SharedMemory, SharedValue, SharedValueGuard};

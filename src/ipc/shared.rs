@@ -277,7 +277,7 @@ impl<T: AnyBitPattern + NoUninit> SharedValue<T> {
 #[clippy::has_significant_drop]
 pub struct SharedValueGuard<'a, T> {
     value: &'a SharedValue<T>,
-    lock: LockGuard,
+    lock: LockGuard<'a>,
 }
 
 impl<T: AnyBitPattern + NoUninit> SharedValueGuard<'_, T> {
@@ -447,7 +447,7 @@ impl<T: AnyBitPattern + NoUninit> SharedArray<T> {
 #[clippy::has_significant_drop]
 pub struct SharedArrayGuard<'a, T> {
     array: &'a SharedArray<T>,
-    lock: LockGuard,
+    lock: LockGuard<'a>,
 }
 
 impl<T: AnyBitPattern + NoUninit> SharedArrayGuard<'_, T> {

@@ -112,6 +112,22 @@ impl Inner {
         }
     }
 
+    /// Blocks the thread until it has ended, without the help of tasks.
+    #[cfg(feature = "process")]
+    pub(super) fn block_until_ended(&self) {
+        use crate::sys::poll::{Interest, poll_fd};
+        while let Ok(None) = self.try_wait() {
+            let polled = self.end.as_ref().map(|end| {
+                // It stays readable when it is.
+                poll_fd(end.as_fd(), Interest::Read, None)
+            });
+            if !matches!(polled, Some(Ok(true))) {
+                #[expect(clippy::disallowed_methods, reason = "at the end, on a thread")]
+                std::thread::sleep(LOOK_OFTEN);
+            }
+        }
+    }
+
     /// What is left of it if it has not ended.
     fn into_orphan(self) -> Option<Orphan> {
         let mut process = self

@@ -61,6 +61,13 @@ pub(crate) fn mark() -> Mark {
 }
 
 /// Who has made the socket that is standard input.
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "android")),
+    expect(
+        dead_code,
+        reason = "where the other end cannot be asked for, it is always another"
+    )
+)]
 enum Origin {
     Parent,
     /// A process of our user that is gone: it was our parent, for who else gives us a mark and such a socket.

@@ -63,12 +63,12 @@ fn hash(seed: u64, bytes: &[u8]) -> u64 {
     })
 }
 
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+#[cfg(any(target_os = "linux", target_os = "android"))]
 fn find() -> Result<Image, &'static str> {
     elf::find()
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn find() -> Result<Image, &'static str> {
     let _ = hash;
     Err(
@@ -76,7 +76,7 @@ fn find() -> Result<Image, &'static str> {
     )
 }
 
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+#[cfg(any(target_os = "linux", target_os = "android"))]
 mod elf {
     use std::ffi::{c_int, c_void};
     use std::slice;
@@ -145,11 +145,8 @@ mod elf {
 
     /// Whether the kernel knows this program's headers: else it has started something that loaded it.
     fn was_started_by_kernel(info: &libc::dl_phdr_info) -> bool {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
         // SAFETY: a plain question to the auxiliary vector.
         let known = unsafe { libc::getauxval(libc::AT_PHDR) } as usize;
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        let known = info.dlpi_phdr.addr();
         known == info.dlpi_phdr.addr()
     }
 

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 const WORD: usize = size_of::<usize>();
 
@@ -51,6 +51,18 @@ impl Mapping {
         // SAFETY: the callers have checked that `at` is inside; the pages stay mapped as long as `self`, and behind
         // them stays memory, for the file is sealed against shrinking. Nobody here makes any but atomic accesses.
         unsafe { AtomicU8::from_ptr(std::ptr::with_exposed_provenance_mut(self.address + at)) }
+    }
+
+    /// Four bytes at a multiple of four, which other processes may change at any time.
+    ///
+    /// # Panics
+    /// When they are not inside, or begin elsewhere.
+    #[inline]
+    pub(crate) fn atomic(&self, at: usize) -> &AtomicU32 {
+        assert!(at.is_multiple_of(4), "an atomic at {at}");
+        self.check(at, 4);
+        // SAFETY: as for `byte`, of four bytes; the mapping begins at a page, so they are aligned.
+        unsafe { AtomicU32::from_ptr(std::ptr::with_exposed_provenance_mut(self.address + at)) }
     }
 
     /// `at` is a multiple of a word's length.

@@ -19,6 +19,8 @@ mod net;
 mod overflow;
 #[cfg(feature = "runtime")]
 mod panic_abort;
+#[cfg(feature = "process")]
+mod plugin;
 #[cfg(feature = "runtime")]
 mod process;
 #[cfg(feature = "process")]

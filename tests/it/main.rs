@@ -13,6 +13,7 @@ mod hooks;
 mod hostile;
 #[cfg(feature = "process")]
 mod ipc;
+mod ipc_lock;
 mod ipc_memory;
 #[cfg(feature = "process")]
 mod ipc_shared;

@@ -30,7 +30,7 @@ use crate::task::shield;
 
 use super::managed::{Link, Pass};
 use super::object::{Answer, Call, ClientId, Object, Ticket};
-use super::server::{ATTACH, GIVE_UP, NOBODY, Server, Slot, TAKE_BACK, is_post, post_number};
+use super::server::{ATTACH, GIVE_UP, NOBODY, Server, Slot, TAKE_BACK, WHO, is_post, post_number};
 
 /// Says of a call that its time was over before it had left.
 pub(in crate::ipc) const UNSENT: u8 = 249;
@@ -163,6 +163,20 @@ impl Handle {
                 Some(connection) => connection.call(*object, call, limit),
                 None => Ok(unsent(0)),
             },
+        }
+    }
+
+    /// The number of this user, by which the object knows it.
+    ///
+    /// # Errors
+    /// When the process that serves the object is gone.
+    #[track_caller]
+    pub(in crate::ipc) fn client(&self) -> Result<ClientId, Gone> {
+        match &self.way {
+            Way::Here { client, .. } => Ok(client.client),
+            Way::There(_) | Way::Managed { .. } => {
+                Ok(self.call(Call::plain(WHO), Limit::Never)?.as_number())
+            }
         }
     }
 
@@ -385,7 +399,7 @@ impl WaitThere<'_> {
     /// `None` when the time is over.
     #[track_caller]
     fn wait(&self, limit: Limit) -> Result<Option<Answer>, Gone> {
-        let limit = Limit::At(limit.deadline());
+        let limit = limit.fixed();
         loop {
             if let Some(answer) = self.slot.take() {
                 return Ok(Some(answer));

@@ -1,17 +1,23 @@
 //! The lock as a machine, with conditions: who waits for a notification stands in a line of his own, without it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::ipc::place::Place;
+use crate::ipc::word::{Found, LAST_CLIENT};
 
 use super::object::{Answer, Answers, Call, ClientId, Object, Ticket};
+use super::turns::{Told, Turns};
 
 /// A lock. Its holder is a process: which of its tasks, the process knows.
-#[derive(Debug, Default)]
+///
+/// Who has the word of the lock mapped takes it and lets go by himself, and calls only to wait and to hand over:
+/// see `ipc::word`. Others can do everything by calls.
+#[derive(Debug)]
 pub(in crate::ipc) struct LockMachine {
-    holder: Option<ClientId>,
-    /// A holder has died, and nobody has been told yet.
-    is_abandoned: bool,
+    place: Arc<Place>,
     /// With what each is to be answered when he has the lock.
-    line: VecDeque<(Ticket, u8)>,
+    turns: Turns<(Ticket, u8)>,
     sleepers: VecDeque<Ticket>,
 }
 
@@ -26,6 +32,10 @@ impl LockMachine {
     pub(in crate::ipc) const SLEEP: u8 = 4;
     /// Wakes so many sleepers: answered `COUNT`, by how many there were.
     pub(in crate::ipc) const NOTIFY: u8 = 5;
+    /// As `ACQUIRE`, for the so manieth time: answered `SENT_FOR` as well, of one who has the word.
+    pub(in crate::ipc) const CONTEND: u8 = 6;
+    /// The lock is free, and one is to be sent for. No answer.
+    pub(in crate::ipc) const SEND: u8 = 7;
 
     // With all that say that the lock is held: the number 1 if a holder before has died.
     pub(in crate::ipc) const HELD: u8 = 10;
@@ -33,49 +43,67 @@ impl LockMachine {
     pub(in crate::ipc) const UNNOTIFIED: u8 = 12;
     pub(in crate::ipc) const LATE: u8 = 13;
     pub(in crate::ipc) const COUNT: u8 = 14;
+    pub(in crate::ipc) const SENT_FOR: u8 = 15;
 
-    fn join(&mut self, ticket: Ticket, what: u8, answers: &mut Answers) {
-        self.line.push_back((ticket, what));
-        if self.holder.is_none() {
-            self.pass_on(answers);
+    pub(in crate::ipc) fn new(place: Arc<Place>) -> Self {
+        LockMachine {
+            place,
+            turns: Turns::default(),
+            sleepers: VecDeque::new(),
         }
     }
+}
 
-    /// The lock is free: the next in line has it.
-    fn pass_on(&mut self, answers: &mut Answers) {
-        self.holder = None;
-        if let Some((ticket, what)) = self.line.pop_front() {
-            self.holder = Some(ticket.client);
-            let is_abandoned = std::mem::take(&mut self.is_abandoned);
-            answers.say_number(ticket, what, u64::from(is_abandoned));
-        }
+/// With a word that no other process has.
+impl Default for LockMachine {
+    fn default() -> Self {
+        LockMachine::new(Arc::new(Place::Own(0.into())))
     }
+}
 
-    /// Of somebody who does not hold it, which is nothing that a handle sends, it is not heard.
-    fn release(&mut self, client: ClientId, answers: &mut Answers) {
-        if self.holder == Some(client) {
-            self.pass_on(answers);
-        }
+fn tell(answers: &mut Answers) -> impl FnMut((Ticket, u8), Told) + '_ {
+    |(ticket, what), told| match told {
+        Told::Held { is_abandoned } => answers.say_number(ticket, what, u64::from(is_abandoned)),
+        Told::Try => answers.say(ticket, LockMachine::SENT_FOR),
     }
 }
 
 impl Object for LockMachine {
     fn call(&mut self, from: Ticket, call: Call, answers: &mut Answers) {
+        let word = self.place.word();
+        let number = call.as_number();
+        // After so many clients as nobody will ever see.
+        let Some(client) = in_word(from.client) else {
+            return answers.say(from, Self::LATE);
+        };
+        let held = (from, Self::HELD);
         match call.what {
-            Self::ACQUIRE => self.join(from, Self::HELD, answers),
-            Self::TRY if self.holder.is_none() => self.join(from, Self::HELD, answers),
-            Self::RELEASE => self.release(from.client, answers),
+            Self::CONTEND => {
+                let tell = &mut tell(answers);
+                self.turns.contend(word, client, held, number, tell);
+            }
+            Self::ACQUIRE => self.turns.wait(word, client, held, &mut tell(answers)),
+            Self::TRY => match self.turns.take(word, client) {
+                Found::Given { is_abandoned } => {
+                    answers.say_number(from, Self::HELD, u64::from(is_abandoned));
+                }
+                Found::Held => answers.say(from, Self::LATE),
+            },
+            // Of somebody who does not hold it, which is nothing that a handle sends, it is not heard.
+            Self::RELEASE => self.turns.release(word, client, &mut tell(answers)),
+            Self::SEND => self.turns.send(word, &mut tell(answers)),
             Self::SLEEP => {
                 self.sleepers.push_back(from);
-                self.release(from.client, answers);
+                self.turns.release(word, client, &mut tell(answers));
             }
             Self::NOTIFY => {
-                let asked = usize::try_from(call.as_number()).unwrap_or(usize::MAX);
+                let asked = usize::try_from(number).unwrap_or(usize::MAX);
                 let count = asked.min(self.sleepers.len());
                 answers.say_number(from, Self::COUNT, count as u64);
-                let woken: Vec<Ticket> = self.sleepers.drain(..count).collect();
-                for sleeper in woken {
-                    self.join(sleeper, Self::NOTIFIED, answers);
+                for sleeper in self.sleepers.drain(..count) {
+                    let client = in_word(sleeper.client).unwrap_or(LAST_CLIENT);
+                    let notified = (sleeper, Self::NOTIFIED);
+                    self.turns.wait(word, client, notified, &mut tell(answers));
                 }
             }
             _ => answers.say(from, Self::LATE),
@@ -83,33 +111,49 @@ impl Object for LockMachine {
     }
 
     fn give_up(&mut self, ticket: Ticket, answers: &mut Answers) {
+        let word = self.place.word();
         if let Some(at) = self.sleepers.iter().position(|other| *other == ticket) {
             self.sleepers.remove(at);
-            return self.join(ticket, Self::UNNOTIFIED, answers);
+            let client = in_word(ticket.client).unwrap_or(LAST_CLIENT);
+            let unnotified = (ticket, Self::UNNOTIFIED);
+            return self
+                .turns
+                .wait(word, client, unnotified, &mut tell(answers));
         }
         // One that slept waits for the lock whatever happens: its guard is to be whole.
-        let plain = (ticket, Self::HELD);
-        if let Some(at) = self.line.iter().position(|other| *other == plain) {
-            self.line.remove(at);
+        let is_it = |other: &(Ticket, u8)| *other == (ticket, Self::HELD);
+        let found = self.turns.give_up(word, is_it, &mut tell(answers));
+        if found.is_some() {
             answers.say(ticket, Self::LATE);
         }
     }
 
     fn leave(&mut self, client: ClientId, answers: &mut Answers) {
-        self.line.retain(|(ticket, _)| ticket.client != client);
         self.sleepers.retain(|ticket| ticket.client != client);
-        if self.holder == Some(client) {
-            self.is_abandoned = true;
-            self.pass_on(answers);
+        if let Some(client) = in_word(client) {
+            let word = self.place.word();
+            self.turns.leave(word, client, &mut tell(answers));
         }
     }
 
     fn take_back(&mut self, answer: Answer, answers: &mut Answers) {
-        if matches!(answer.what, Self::HELD | Self::NOTIFIED | Self::UNNOTIFIED) {
-            self.is_abandoned |= answer.as_number() != 0;
-            self.release(answer.ticket.client, answers);
+        let word = self.place.word();
+        match (answer.what, in_word(answer.ticket.client)) {
+            (Self::HELD | Self::NOTIFIED | Self::UNNOTIFIED, Some(client)) => {
+                let was_abandoned = answer.as_number() != 0;
+                let tell = &mut tell(answers);
+                self.turns.take_back(word, client, was_abandoned, tell);
+            }
+            (Self::SENT_FOR, _) => self.turns.send(word, &mut tell(answers)),
+            _ => {}
         }
     }
+}
+
+/// A client's number, if it fits into the word.
+fn in_word(client: ClientId) -> Option<u32> {
+    let number = u32::try_from(client).ok()?;
+    (1..=LAST_CLIENT).contains(&number).then_some(number)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod queue;
 mod remote;
 mod semaphore;
 mod server;
+mod turns;
 mod work;
 
 pub(super) use client::{Gone, Handle, UNSENT};

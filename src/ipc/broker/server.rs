@@ -33,6 +33,9 @@ pub(in crate::ipc) const NOBODY: u8 = 251;
 /// Says to a call that what it asks for is longer than a message may be.
 pub(in crate::ipc) const TOO_LONG: u8 = 250;
 
+/// The same: the caller asks for its own number.
+pub(super) const WHO: u8 = 252;
+
 /// Numbers of calls that have no answer end in this.
 const POST: u32 = u32::MAX;
 
@@ -240,6 +243,7 @@ impl Server {
         };
         match frame.kind {
             GIVE_UP => self.give_up(ticket),
+            WHO => drop(remote.send(None, who(ticket))),
             TAKE_BACK => self.take_back(late(ticket, frame.parcel)),
             what => {
                 let call = Call {
@@ -276,6 +280,16 @@ impl Server {
 
     pub(in crate::ipc) fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Acquire)
+    }
+}
+
+/// Tells a client its number.
+fn who(ticket: Ticket) -> Answer {
+    let Call { what, parcel } = Call::number(WHO, ticket.client);
+    Answer {
+        ticket,
+        what,
+        parcel,
     }
 }
 

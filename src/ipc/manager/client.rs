@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::ipc::address::Address;
 use crate::ipc::broker::{Bytes, Handle, Link, PATIENCE};
+use crate::ipc::condition::Condition;
 use crate::ipc::event::{Barrier, Event};
 use crate::ipc::handshake::Key;
-use crate::ipc::lock::{Condition, Lock, RLock};
+use crate::ipc::lock::Lock;
 use crate::ipc::queue::JoinableQueue;
+use crate::ipc::rlock::RLock;
 use crate::ipc::semaphore::{BoundedSemaphore, Semaphore};
 
 use super::dict::Dict;

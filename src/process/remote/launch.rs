@@ -7,13 +7,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::Signal;
-
 use crate::blocking::unblock;
 use crate::io::Limit;
 use crate::ipc::link::{Frame, Incoming, LONGEST, Outgoing, Wire};
 use crate::ipc::parcel::Parcel;
 use crate::runtime::Outside;
+use crate::signal::Signal;
 use crate::sys::child::{MARK, own_program};
 use crate::sys::image::image;
 
@@ -174,6 +173,8 @@ impl Worker {
     /// When the connection breaks: as a rule the child has ended, or is about to.
     #[track_caller]
     pub(super) fn call(&mut self, job: &mut Outgoing) -> io::Result<Reply> {
+        // Who waits on the thread itself is not to wake, besides, the worker that waited for the reply before.
+        self.wire.settle_here();
         job.send(&self.wire, Limit::Never)?;
         // What stands in the argument is the child's now: an end of a pipe that it closes is to be closed.
         job.release();

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::Signal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -16,6 +15,7 @@ use crate::ipc::home;
 use crate::ipc::link::Outgoing;
 use crate::ipc::parcel::Parcel;
 use crate::runtime::Outside;
+use crate::signal::Signal;
 use crate::sync::Event;
 
 use super::error::TaskError;

@@ -6,8 +6,7 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use rustix::process::Signal;
-
+use crate::signal::Signal;
 use crate::sys::child;
 
 use super::kid::Kid;

@@ -14,11 +14,10 @@ use std::io;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::process::Signal;
-
 use crate::ipc::home;
 use crate::ipc::link::Outgoing;
 use crate::runtime::Outside;
+use crate::signal::Signal;
 use crate::sync::Event;
 
 use super::super::error::TaskError;
@@ -131,11 +130,20 @@ impl Crew {
     }
 
     fn run(self: Arc<Self>, mut member: Option<Member>) {
+        member = member.and_then(|member| self.woken(member));
         while let Some(job) = self.next_job(&mut member) {
             match self.serve(member, &job) {
                 Served::By(next) => member = next,
                 Served::HandedBack => return,
             }
+        }
+    }
+
+    /// A worker that was idle, unless it has died in its sleep, which is no job's fault.
+    fn woken(&self, member: Member) -> Option<Member> {
+        match member.worker.is_gone() {
+            true => self.keep(member, false),
+            false => Some(member),
         }
     }
 
@@ -173,14 +181,18 @@ impl Crew {
     }
 
     fn serve(self: &Arc<Self>, member: Option<Member>, job: &Arc<Job>) -> Served {
-        let ready = member.filter(|member| !member.worker.is_gone());
-        let mut member = match ready.map_or_else(|| self.recruit(), Ok) {
+        let mut member = match member.map_or_else(|| self.recruit(), Ok) {
             Ok(member) => member,
             Err(error) => {
                 if let TaskError::Io(_) = error
                     && let Ok(served) = self.hand_back(job)
                 {
-                    return served;
+                    return match served {
+                        Served::By(member) => {
+                            Served::By(member.and_then(|member| self.woken(member)))
+                        }
+                        handed => handed,
+                    };
                 }
                 self.end(job, Err(error));
                 return Served::By(None);
@@ -546,27 +558,26 @@ pub(super) struct Borrowed {
 }
 
 impl Borrowed {
-    /// Whether the worker has died meanwhile, which is no job's fault.
-    pub(super) fn is_gone(&self) -> bool {
-        self.member
-            .as_ref()
-            .is_none_or(|member| member.worker.is_gone())
-    }
-
-    /// Runs one job. When this unwinds, the job goes on without anybody to wait for it.
+    /// Runs one job. Gives it back if the worker has died in its sleep, which is no job's fault. When this unwinds,
+    /// the job goes on without anybody to wait for it.
     #[track_caller]
-    pub(super) fn call(mut self, outgoing: Outgoing) -> Outcome {
+    pub(super) fn call(mut self, outgoing: Outgoing) -> Result<Outcome, Outgoing> {
         let crew = self.crew.clone();
         let outgoing = self.outgoing.insert(outgoing);
         let Some(member) = &mut self.member else {
             unreachable!("it is there until it is put back");
         };
         let outcome = crew.call(member, outgoing);
-        self.outgoing = None;
+        // Nobody has read a byte of it: the socket was closed before.
+        let is_unheard = matches!(outcome, Err(TaskError::Died { .. })) && !outgoing.has_begun();
+        let outgoing = self.outgoing.take();
         if let Some(member) = self.member.take() {
             crew.hand_in(member, outcome.is_ok());
         }
-        outcome
+        match outgoing {
+            Some(outgoing) if is_unheard => Err(outgoing),
+            _ => Ok(outcome),
+        }
     }
 }
 
@@ -577,12 +588,7 @@ impl Drop for Borrowed {
         };
         let crew = self.crew.clone();
         let Some(mut outgoing) = self.outgoing.take() else {
-            // Not used.
-            let member = (!member.worker.is_gone()).then_some(member);
-            if member.is_none() {
-                self.crew.lock().kids.retain(|kid| kid.status().is_none());
-            }
-            return crew.put_back(member);
+            return crew.put_back(Some(member)); // not used
         };
         let finish = move || {
             let lives = crew.call(&mut member, &mut outgoing).is_ok();

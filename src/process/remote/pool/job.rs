@@ -6,13 +6,13 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 
 use crate::channel::Sender;
 use crate::ipc::CodecError;
 use crate::ipc::link::Outgoing;
 use crate::runtime::Outside;
+use crate::signal::Signal;
 use crate::sync::Event;
 
 use super::super::error::TaskError;

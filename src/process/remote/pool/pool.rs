@@ -192,12 +192,13 @@ impl ProcessPool {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        let outgoing = outgoing(Function::of(f)?, &argument)?;
+        let mut outgoing = outgoing(Function::of(f)?, &argument)?;
         drop(argument);
         while let Some(worker) = self.crew.borrow()? {
-            // One that has died in its sleep is put back as such.
-            if !worker.is_gone() {
-                return maps::value(worker.call(outgoing)?);
+            match worker.call(outgoing) {
+                Ok(outcome) => return maps::value(outcome?),
+                // The worker has died in its sleep.
+                Err(unheard) => outgoing = unheard,
             }
         }
         let job = Job::new(outgoing, None);
