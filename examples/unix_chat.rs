@@ -6,7 +6,8 @@
 //! hear everything in the same order, and it ends with status 1 if they do not.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, Write, stdout};
+use std::io::{self, BufRead, BufReader, Read, Write, stdout};
+use std::net::Shutdown;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ usage: unix_chat [--serve PATH | --join PATH | --guests N]
 
 /// Lines that a guest may be behind; one that is further behind is shown out.
 const BEHIND: usize = 1000;
+/// Bytes of a line; a longer one is taken for several.
+const LONGEST: u64 = 4096;
 /// Lines that each guest of a played room says.
 const LINES: usize = 20;
 
@@ -69,14 +72,22 @@ struct Room {
 struct Guest {
     name: String,
     lines: Sender<Arc<str>>,
+    /// To show the guest out: who does not read keeps its writer waiting for ever.
+    stream: UnixStream,
 }
 
 impl Room {
     /// Gives a line to all. Under the lock of the room, so that all hear the same order; nobody is waited for.
     fn say(&mut self, line: &str) {
         let line: Arc<str> = line.into();
-        self.guests
-            .retain(|_, guest| guest.lines.try_send(line.clone()).is_ok());
+        self.guests.retain(|_, guest| {
+            let is_heard = guest.lines.try_send(line.clone()).is_ok();
+            if !is_heard {
+                // It may be gone already.
+                let _ = guest.stream.shutdown(Shutdown::Both);
+            }
+            is_heard
+        });
     }
 }
 
@@ -90,7 +101,7 @@ fn lock(room: &SharedRoom) -> greenloom::sync::MutexGuard<'_, Room> {
 fn attend(room: &SharedRoom, connection: &Connection<UnixListener>) -> io::Result<()> {
     let mut reader = BufReader::new(connection.stream());
     let mut name = String::new();
-    if reader.read_line(&mut name)? == 0 {
+    if read_line(&mut reader, &mut name)? == 0 {
         return Ok(());
     }
     let name = name.trim().to_owned();
@@ -102,6 +113,7 @@ fn attend(room: &SharedRoom, connection: &Connection<UnixListener>) -> io::Resul
         let guest = Guest {
             name: name.clone(),
             lines,
+            stream: connection.stream().try_clone()?,
         };
         room.guests.insert(number, guest);
         room.say(&format!("* {name} comes in\n"));
@@ -114,15 +126,26 @@ fn attend(room: &SharedRoom, connection: &Connection<UnixListener>) -> io::Resul
             writer.write_all(line.as_bytes())?;
         }
         // Shown out, or gone: the reader finds the end too.
-        writer.shutdown(std::net::Shutdown::Both)
+        writer.shutdown(Shutdown::Both)
     });
     drop(writing);
     let mut line = String::new();
-    while reader.read_line(&mut line)? > 0 {
+    while read_line(&mut reader, &mut line)? > 0 {
         lock(room).say(&format!("{name}: {}\n", line.trim_end()));
         line.clear();
     }
     Ok(())
+}
+
+/// A line, of which no more than so much is taken at a time: what has no end would fill the memory.
+fn read_line(reader: &mut impl BufRead, line: &mut String) -> io::Result<usize> {
+    let mut bytes = Vec::new();
+    let read = reader
+        .by_ref()
+        .take(LONGEST)
+        .read_until(b'\n', &mut bytes)?;
+    line.push_str(&String::from_utf8_lossy(&bytes));
+    Ok(read)
 }
 
 /// Takes the guest out of the room, whichever way it goes.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::thread;
 
-use crate::driver::blocking_pool::{BlockingPool, on_pool_thread};
+use crate::driver::blocking_pool::BlockingPool;
 use crate::runtime::{Handle, Outside};
 use crate::scheduler::park::{self, Wait};
 
@@ -48,7 +48,8 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    match Handle::current().filter(|_| !on_pool_thread()) {
+    // A thread of the pool has no handle, unless it runs a runtime of its own, whose tasks are not to wait for the job.
+    match Handle::current() {
         Some(here) => unblock_by(&here.shared().blocking, "blocking.unblock", here.clone(), f),
         None => f(),
     }
@@ -62,7 +63,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    match Handle::current().filter(|_| !on_pool_thread()) {
+    match Handle::current() {
         Some(here) => unblock_by(pool, reason, here, f),
         None => f(),
     }

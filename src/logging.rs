@@ -109,11 +109,9 @@ impl Log for Wrapper {
             return self.0.log(record);
         }
         self.0.log(
-            &Record::builder()
-                .metadata(record.metadata().clone())
-                .module_path(record.module_path())
-                .file(record.file())
-                .line(record.line())
+            // All that it has, also what features of `log` give it.
+            &record
+                .to_builder()
                 .args(format_args!("{Place} {}", record.args()))
                 .build(),
         );

@@ -4,15 +4,14 @@
 //! thread for it, are one step under the lock, so that a queued job always has a running thread or
 //! a woken one that will look at the queue before it sleeps. Submitting never blocks beyond that
 //! lock: at the limit of threads the queue grows. What jobs wait for is their own affair; so that
-//! a job that waits for another job cannot starve it, a caller that [`on_pool_thread`] finds to be
-//! on such a thread already is expected to run the new job in place.
+//! a job that waits for another job cannot starve it, a caller that is on such a thread already is
+//! expected to run the new job in place.
 //!
 //! Sleepers and wakes are counted, not told apart: who submits turns one sleeper into one pending
 //! wake, and whoever sleeps takes a pending wake before anything else. A wake that reaches another
 //! sleeper than the notified one is thus as good, and none is lost to a sleeper whose time is up.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,16 +29,6 @@ pub(crate) type Job = Box<dyn FnOnce() + Send>;
 /// When a shutdown that waits for jobs says so, and then again and again.
 const FIRST_WORD: Duration = Duration::from_millis(1500);
 const NEXT_WORD: Duration = Duration::from_secs(10);
-
-thread_local! {
-    /// Does this thread belong to a pool? Needs no destructor, so it can be asked at any time.
-    static ON_POOL_THREAD: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Is the calling thread one of a blocking pool's, of whichever pool?
-pub(crate) fn on_pool_thread() -> bool {
-    ON_POOL_THREAD.get()
-}
 
 /// How large a pool grows and how soon it shrinks.
 #[derive(Debug, Clone)]
@@ -272,7 +261,6 @@ impl Shared {
 
     /// The life of a thread.
     fn serve(&self, number: u64) {
-        ON_POOL_THREAD.set(true);
         let _servant = self.config.serves_all.then(Servant::begin);
         let mut state = self.lock();
         loop {

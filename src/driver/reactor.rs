@@ -276,10 +276,9 @@ impl ReactorShared {
         let mut slots = self.lock();
         let token = slots.next_token()?;
         let registry = slots.registry.as_ref().ok_or(ReactorGone)?;
-        let interest = Interest::READABLE | Interest::WRITABLE;
         // Under the lock, so that the reactor cannot stop between the two steps; its worker can
         // meet an event of this token only after the second.
-        registry.register(&mut SourceFd(&fd.as_raw_fd()), Token(token), interest)?;
+        registry.register(&mut SourceFd(&fd.as_raw_fd()), Token(token), both())?;
         let registration = Arc::new(Registration::new(token, Arc::clone(self)));
         slots.entries.insert(Arc::clone(&registration));
         Ok(registration)
@@ -341,6 +340,14 @@ impl fmt::Debug for ReactorShared {
             .field("gone", &slots.registry.is_none())
             .finish()
     }
+}
+
+/// Both directions, and where the system tells of it, that a stream has urgent data.
+fn both() -> Interest {
+    let both = Interest::READABLE | Interest::WRITABLE;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let both = both | Interest::PRIORITY;
+    both
 }
 
 /// Ends the sleep of a reactor, or the next one if it is awake.

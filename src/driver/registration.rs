@@ -22,7 +22,8 @@
 //! block": the descriptor was drained at a time when the count was `tick`. While `prepare` still
 //! answers that tick, the next operation may go straight to `arm` without a system call, if
 //! [`Tick::proves_drained`] agrees: the end of a stream has no edge of its own when it arrived
-//! together with the last bytes, so after a hang-up the question must always be put to the kernel.
+//! together with the last bytes, so after a hang-up the question must always be put to the kernel. So it must after
+//! urgent data of TCP: a read is cut short where they stand in the stream, with more behind them.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
@@ -47,7 +48,7 @@ pub(crate) enum Direction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tick(u32);
 
-/// The direction was shut from the other side, or failed. Never taken back.
+/// The direction was shut from the other side, or failed, or has had urgent data. Never taken back.
 const HUNG_UP: u32 = 1;
 /// One event.
 const EVENT: u32 = 2;
@@ -335,7 +336,8 @@ impl fmt::Debug for Registration {
 pub(super) enum Seen {
     /// It may be ready.
     Ready,
-    /// It was shut from the other side or failed, so it stays ready for ever.
+    /// It was shut from the other side or failed, so it stays ready for ever; or there are urgent data, so that a
+    /// short read proves nothing any more.
     HungUp,
 }
 
@@ -350,13 +352,14 @@ impl Event {
     /// An error wakes both sides: whichever calls next is told what it was.
     pub(super) fn of(event: &mio::event::Event) -> Event {
         let error = event.is_error();
+        let is_doubtful = event.is_read_closed() || event.is_priority() || error;
         let seen = |ready: bool, closed: bool| match (ready, closed) {
             (_, true) => Some(Seen::HungUp),
             (true, false) => Some(Seen::Ready),
             (false, false) => None,
         };
         Event {
-            read: seen(event.is_readable(), event.is_read_closed() || error),
+            read: seen(event.is_readable(), is_doubtful),
             write: seen(event.is_writable(), event.is_write_closed() || error),
         }
     }

@@ -66,6 +66,9 @@ pub struct File {
 struct Shared {
     file: std::fs::File,
     place: Mutex<Place>,
+    /// Whether somebody has locked it and not unlocked it since. Held over calls that do not wait, and over what
+    /// unlocks what nobody wants any more: a lock is the open file's, so it would take that of others as well.
+    is_locked: std::sync::Mutex<bool>,
 }
 
 /// What is true of the position.
@@ -237,7 +240,7 @@ impl File {
     /// As [`std::fs::File::lock`].
     #[track_caller]
     pub fn lock(&self) -> io::Result<()> {
-        self.lock_by(std::fs::File::lock)
+        self.lock_by(std::fs::File::lock, std::fs::File::try_lock)
     }
 
     /// As [`lock`](Self::lock), beside others that lock so.
@@ -247,7 +250,7 @@ impl File {
     /// As [`std::fs::File::lock_shared`].
     #[track_caller]
     pub fn lock_shared(&self) -> io::Result<()> {
-        self.lock_by(std::fs::File::lock_shared)
+        self.lock_by(std::fs::File::lock_shared, std::fs::File::try_lock_shared)
     }
 
     /// Locks the file if that is possible at once.
@@ -256,7 +259,7 @@ impl File {
     ///
     /// As [`std::fs::File::try_lock`].
     pub fn try_lock(&self) -> Result<(), TryLockError> {
-        self.shared.file.try_lock()
+        self.shared.lock_at_once(std::fs::File::try_lock)
     }
 
     /// As [`try_lock`](Self::try_lock), beside others that lock so.
@@ -265,7 +268,7 @@ impl File {
     ///
     /// As [`std::fs::File::try_lock_shared`].
     pub fn try_lock_shared(&self) -> Result<(), TryLockError> {
-        self.shared.file.try_lock_shared()
+        self.shared.lock_at_once(std::fs::File::try_lock_shared)
     }
 
     /// Unlocks it.
@@ -274,28 +277,41 @@ impl File {
     ///
     /// As [`std::fs::File::unlock`].
     pub fn unlock(&self) -> io::Result<()> {
+        let mut is_locked = self.shared.is_locked();
+        *is_locked = false;
         self.shared.file.unlock()
     }
 
     #[track_caller]
-    fn lock_by(&self, lock: fn(&std::fs::File) -> io::Result<()>) -> io::Result<()> {
-        /// Unlocks, unless the one who has asked for the lock has got it.
-        struct Locked(Option<Arc<Shared>>);
-        impl Drop for Locked {
+    fn lock_by(
+        &self,
+        lock: fn(&std::fs::File) -> io::Result<()>,
+        lock_at_once: fn(&std::fs::File) -> Result<(), TryLockError>,
+    ) -> io::Result<()> {
+        /// Unlocks what nobody wants: the one who has asked is gone, and nobody else has locked it since.
+        struct Unwanted(Arc<Shared>);
+        impl Drop for Unwanted {
             fn drop(&mut self) {
-                if let Some(shared) = &self.0 {
+                let is_locked = self.0.is_locked();
+                if !*is_locked {
                     // Nobody is there to hear of an error.
-                    let _ = shared.file.unlock();
+                    let _ = self.0.file.unlock();
                 }
             }
         }
-        let shared = self.shared.clone();
-        let mut locked = unblock(move || {
-            lock(&shared.file)?;
-            io::Result::Ok(Locked(Some(shared)))
-        })?;
-        locked.0 = None;
-        Ok(())
+        loop {
+            let shared = self.shared.clone();
+            let locked = unblock(move || {
+                lock(&shared.file)?;
+                io::Result::Ok(Unwanted(shared))
+            })?;
+            // Another one's that nobody wants may have been unlocked just now, and ours with it.
+            match self.shared.lock_at_once(lock_at_once) {
+                Err(TryLockError::WouldBlock) => drop(locked),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            }
+        }
     }
 
     /// A job that has nothing to do with the position.
@@ -425,6 +441,25 @@ impl File {
     }
 }
 
+impl Shared {
+    fn is_locked(&self) -> std::sync::MutexGuard<'_, bool> {
+        // Nothing that can panic runs under it.
+        self.is_locked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_at_once(
+        &self,
+        lock: fn(&std::fs::File) -> Result<(), TryLockError>,
+    ) -> Result<(), TryLockError> {
+        let mut is_locked = self.is_locked();
+        lock(&self.file)?;
+        *is_locked = true;
+        Ok(())
+    }
+}
+
 fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -550,6 +585,7 @@ impl From<std::fs::File> for File {
             shared: Arc::new(Shared {
                 file,
                 place: Mutex::default(),
+                is_locked: std::sync::Mutex::default(),
             }),
         }
     }

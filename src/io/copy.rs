@@ -133,6 +133,10 @@ where
 ///
 /// The first of either direction, which ends the other one as well.
 ///
+/// # Panics
+///
+/// As reading and writing do; that ends the other direction too.
+///
 /// # Cancellation
 ///
 /// Ends both directions. What was read and not yet written, where the other side had no room, is lost.
@@ -168,19 +172,35 @@ where
     B: Duplex + Sync,
 {
     let (there, back) = scope(|scope| {
-        let there = scope.spawn(|| copy_one_way(a, b).inspect_err(|_| scope.cancel()));
-        let back = scope.spawn(|| copy_one_way(b, a).inspect_err(|_| scope.cancel()));
+        let there = scope.spawn(|| or_else(|| scope.cancel(), || copy_one_way(a, b)));
+        let back = scope.spawn(|| or_else(|| scope.cancel(), || copy_one_way(b, a)));
         (there.join(), back.join())
     });
     match (there, back) {
         (Ok(there), Ok(back)) => Ok((there?, back?)),
-        // Only an error cancels the other direction: it is the one to tell.
+        // Only an error or a panic cancels the other direction: it is the one to tell.
         (Ok(told), Err(fault)) | (Err(fault), Ok(told)) => {
             told?;
             Err(failed(fault))
         }
-        (Err(fault), Err(_)) => Err(failed(fault)),
+        (Err(fault), Err(other)) => Err(failed(if fault.is_panic() { fault } else { other })),
     }
+}
+
+/// Does `deed`, and `otherwise` as well if it fails or panics.
+fn or_else<T>(otherwise: impl FnMut(), deed: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    struct Otherwise<F: FnMut()>(F, bool);
+    impl<F: FnMut()> Drop for Otherwise<F> {
+        fn drop(&mut self) {
+            if self.1 {
+                (self.0)();
+            }
+        }
+    }
+    let mut otherwise = Otherwise(otherwise, true);
+    let result = deed();
+    otherwise.1 = result.is_err();
+    result
 }
 
 /// A direction that panicked, in the reading or writing of somebody else's stream.

@@ -102,7 +102,7 @@ impl<S: AsFd> Evented<S> {
     /// When `op` would block (`io.read`).
     #[track_caller]
     pub fn read_with<T>(&self, mut op: impl FnMut(&S) -> io::Result<T>) -> io::Result<T> {
-        let aim = aim(Direction::Read, "io.read", Limit::Never);
+        let aim = of_user(aim(Direction::Read, "io.read", Limit::Never));
         self.operate(aim, |source| op(source), |_| false)
     }
 
@@ -113,7 +113,7 @@ impl<S: AsFd> Evented<S> {
     /// As for `read_with`.
     #[track_caller]
     pub fn write_with<T>(&self, mut op: impl FnMut(&S) -> io::Result<T>) -> io::Result<T> {
-        let aim = aim(Direction::Write, "io.write", Limit::Never);
+        let aim = of_user(aim(Direction::Write, "io.write", Limit::Never));
         self.operate(aim, |source| op(source), |_| false)
     }
 
@@ -214,6 +214,15 @@ pub(crate) fn aim(direction: Direction, reason: &'static str, limit: Limit) -> A
         direction,
         reason,
         limit,
+        is_bare: true,
+    }
+}
+
+/// For an operation that others have written.
+fn of_user(aim: Aim) -> Aim {
+    Aim {
+        is_bare: false,
+        ..aim
     }
 }
 

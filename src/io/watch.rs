@@ -78,6 +78,9 @@ pub(crate) struct Aim {
     /// `wing.verb`, for dumps and reports.
     pub(crate) reason: &'static str,
     pub(crate) limit: Limit,
+    /// Whether the call asks the kernel and nobody else: then its "would block" holds for every other call. Not so
+    /// that of a user's operation, which may want more than there is.
+    pub(crate) is_bare: bool,
 }
 
 /// The inner error of an operation on a descriptor that was closed by `close`.
@@ -188,7 +191,9 @@ impl Watch {
     ) -> io::Result<T> {
         park::spend_budget();
         // The common case: registered long ago, and there is something to be had.
-        if let Some(first) = self.first.get() {
+        if aim.is_bare
+            && let Some(first) = self.first.get()
+        {
             let tick = first.prepare(aim.direction);
             if !first.is_drained(aim.direction, tick) && first.standing() == Standing::Open {
                 match call() {
@@ -225,7 +230,9 @@ impl Watch {
             }
             let at = self.registration();
             let tick = at.as_deref().map(|at| (at, at.prepare(aim.direction)));
-            let is_known = |(at, tick): (&Registration, Tick)| at.is_drained(aim.direction, tick);
+            let is_known = |(at, tick): (&Registration, Tick)| {
+                aim.is_bare && at.is_drained(aim.direction, tick)
+            };
             // After a wait the question is always put to the kernel: an edge that has not been reported
             // yet, a spurious wake, a plain thread, a last look at the deadline. And where there is no wait.
             let may_wait = !matches!(aim.limit, Limit::Now);

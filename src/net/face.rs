@@ -151,6 +151,7 @@ macro_rules! moving_face {
             ///
             /// The system's.
             pub fn set_recv_buffer_size(&self, bytes: usize) -> ::std::io::Result<()> {
+                let bytes = bytes.min(i32::MAX as usize);
                 self.socket.options().set_recv_buffer_size(bytes)
             }
 
@@ -169,6 +170,7 @@ macro_rules! moving_face {
             ///
             /// The system's.
             pub fn set_send_buffer_size(&self, bytes: usize) -> ::std::io::Result<()> {
+                let bytes = bytes.min(i32::MAX as usize);
                 self.socket.options().set_send_buffer_size(bytes)
             }
 
@@ -222,8 +224,10 @@ macro_rules! moving_face {
 }
 
 /// For streams: `Read` and `Write`, by `&` as well, peeking, half closing.
+///
+/// `$drains` says whether a read that got less than it had room for proves that there is no more.
 macro_rules! stream_face {
-    ($face:ident) => {
+    ($face:ident, $drains:path) => {
         impl $face {
             /// Looks at the bytes that come next, without taking them; waits as a read does.
             ///
@@ -348,7 +352,7 @@ macro_rules! stream_face {
                 let room = buffer.len();
                 let call =
                     |fd: ::std::os::fd::BorrowedFd<'_>| $crate::sys::socket::recv(fd, buffer);
-                let is_drained = |&got: &usize| $crate::net::socket::is_short(got, room);
+                let is_drained = |&got: &usize| $drains(got, room);
                 let got = self.socket.read("net.read", call, is_drained)?;
                 self.socket.check_end(got)
             }
@@ -362,7 +366,7 @@ macro_rules! stream_face {
                 let call = |fd: ::std::os::fd::BorrowedFd<'_>| {
                     $crate::sys::socket::recv_vectored(fd, buffers)
                 };
-                let is_drained = |&got: &usize| $crate::net::socket::is_short(got, room);
+                let is_drained = |&got: &usize| $drains(got, room);
                 let got = self.socket.read("net.read", call, is_drained)?;
                 self.socket.check_end(got)
             }
@@ -527,6 +531,12 @@ macro_rules! listener_face {
 
             fn is_closed(&self) -> bool {
                 self.is_closed()
+            }
+
+            #[track_caller]
+            fn wait_acceptable(&self) -> ::std::io::Result<()> {
+                let read = $crate::driver::registration::Direction::Read;
+                self.socket.wait(read, $crate::io::Limit::Never)
             }
 
             fn retire(&self) {

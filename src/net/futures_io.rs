@@ -9,12 +9,12 @@ use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::net::socket::is_short;
+use crate::net::socket::{is_short, proves_nothing};
 use crate::net::{TcpStream, UnixStream};
 use crate::sys::socket::{recv, recv_vectored, send, send_vectored};
 
 macro_rules! polled_face {
-    ($face:ident, $example:literal) => {
+    ($face:ident, $drains:path, $example:literal) => {
         /// With the feature `futures-io`: reading by futures, of whichever executor.
         ///
         /// Polled on a task, as by [`block_on`](crate::future::block_on), a stream that is not watched yet is
@@ -35,7 +35,7 @@ macro_rules! polled_face {
                 buffer: &mut [u8],
             ) -> Poll<io::Result<usize>> {
                 let room = buffer.len();
-                let is_drained = |&got: &usize| is_short(got, room);
+                let is_drained = |&got: &usize| $drains(got, room);
                 self.socket
                     .poll_read(context.waker(), |fd| recv(fd, buffer), is_drained)
             }
@@ -46,7 +46,7 @@ macro_rules! polled_face {
                 buffers: &mut [IoSliceMut<'_>],
             ) -> Poll<io::Result<usize>> {
                 let room = buffers.iter().map(|buffer| buffer.len()).sum();
-                let is_drained = |&got: &usize| is_short(got, room);
+                let is_drained = |&got: &usize| $drains(got, room);
                 let call = |fd: std::os::fd::BorrowedFd<'_>| recv_vectored(fd, buffers);
                 self.socket.poll_read(context.waker(), call, is_drained)
             }
@@ -141,6 +141,7 @@ macro_rules! polled_face {
 
 polled_face!(
     TcpStream,
+    is_short,
     "```
 use std::future::poll_fn;
 use std::io::{self, Write};
@@ -160,4 +161,8 @@ assert_eq!(&word[..got], b\"hello\");
 # task.join().unwrap() }).unwrap();
 ```"
 );
-polled_face!(UnixStream, "See [`TcpStream`], of which this is the same.");
+polled_face!(
+    UnixStream,
+    proves_nothing,
+    "See [`TcpStream`], of which this is the same."
+);

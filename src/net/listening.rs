@@ -38,6 +38,10 @@ pub trait Listener: Debug + Send + Sync + sealed::Sealed + 'static {
     /// Whether [`close`](Self::close) was called.
     fn is_closed(&self) -> bool;
 
+    /// Waits until an accept would not have to wait, and accepts nothing.
+    #[doc(hidden)]
+    fn wait_acceptable(&self) -> io::Result<()>;
+
     /// As [`close`](Self::close) for this handle alone: clones, perhaps in other processes, go on listening.
     #[doc(hidden)]
     fn retire(&self);

@@ -13,7 +13,7 @@ use crate::io::Limit;
 use super::addr::ToSocketAddrs;
 use super::dial;
 use super::face::{moving_face, socket_face, stream_face};
-use super::socket::{Socket, zero_timeout};
+use super::socket::{Socket, is_short, zero_timeout};
 
 /// A TCP connection: as [`std::net::TcpStream`], but only the task waits.
 ///
@@ -131,14 +131,14 @@ impl TcpStream {
         self.inner().nodelay()
     }
 
-    /// How long the system goes on sending what was written after the descriptor is closed; zero resets
-    /// the connection.
+    /// How long the system goes on sending what was written after the descriptor is closed, in whole seconds, to
+    /// which a part of one is rounded up; zero resets the connection.
     ///
     /// # Errors
     ///
     /// The system's.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        self.socket.options().set_linger(linger)
+        self.socket.options().set_linger(linger.map(whole_seconds))
     }
 
     /// See [`set_linger`](Self::set_linger).
@@ -196,6 +196,13 @@ impl TcpStream {
     }
 }
 
+/// As many as the system counts. A cut-off part would make a reset of a short wait, and so would a number too large.
+fn whole_seconds(duration: Duration) -> Duration {
+    let begun = u64::from(duration.subsec_nanos() > 0);
+    let seconds = duration.as_secs().saturating_add(begun);
+    Duration::from_secs(seconds.min(i32::MAX as u64))
+}
+
 socket_face!(
     TcpStream,
     std::net::TcpStream,
@@ -203,7 +210,7 @@ socket_face!(
     "Ends the connection, for clones as well: they read the end of the stream."
 );
 moving_face!(TcpStream);
-stream_face!(TcpStream);
+stream_face!(TcpStream, is_short);
 
 impl fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

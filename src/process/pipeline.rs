@@ -1,6 +1,6 @@
 //! Programs one behind the other, each fed with what the one before it writes.
 
-use std::io;
+use std::io::{self, PipeReader};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -63,16 +63,14 @@ impl PipelineOutput {
 /// ```
 pub fn pipeline<'a>(commands: impl IntoIterator<Item = &'a mut Command>) -> io::Result<Pipeline> {
     let mut commands = commands.into_iter().peekable();
-    let mut children = Vec::new();
+    let mut children: Vec<Child> = Vec::new();
     let mut from_before = None;
     while let Some(command) = commands.next() {
-        let (stdout, to_next) = match commands.peek() {
-            None => (None, None),
-            // Close-on-exec, both: the next program inherits no end but its own.
-            Some(_) => io::pipe().map(|(reader, writer)| (Some(writer.into()), Some(reader)))?,
-        };
-        match command.spawn_between(from_before.take().map(Stdio::from), stdout) {
-            Ok(child) => children.push(child),
+        match start(command, from_before.take(), commands.peek().is_none()) {
+            Ok((child, to_next)) => {
+                children.push(child);
+                from_before = to_next;
+            }
             Err(error) => {
                 for mut child in children {
                     // It may have ended; its status is taken in the background.
@@ -81,7 +79,6 @@ pub fn pipeline<'a>(commands: impl IntoIterator<Item = &'a mut Command>) -> io::
                 return Err(error);
             }
         }
-        from_before = to_next;
     }
     if children.is_empty() {
         let text = "a pipeline of no programs";
@@ -91,6 +88,21 @@ pub fn pipeline<'a>(commands: impl IntoIterator<Item = &'a mut Command>) -> io::
         children,
         job: Job::default(),
     })
+}
+
+/// Starts one of them; gives what the next one is to read, unless it is the last.
+fn start(
+    command: &mut Command,
+    from_before: Option<PipeReader>,
+    is_last: bool,
+) -> io::Result<(Child, Option<PipeReader>)> {
+    let (stdout, to_next) = match is_last {
+        true => (None, None),
+        // Close-on-exec, both: the next program inherits no end but its own.
+        false => io::pipe().map(|(reader, writer)| (Some(writer.into()), Some(reader)))?,
+    };
+    let child = command.spawn_between(from_before.map(Stdio::from), stdout)?;
+    Ok((child, to_next))
 }
 
 impl Pipeline {

@@ -80,7 +80,7 @@ pub fn send_signal(pid: u32, signal: Signal) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// As for [`send_signal`]; the group is there as long as one of its processes is.
+/// As for [`send_signal`], for the number one as well; the group is there as long as one of its processes is.
 ///
 /// # Examples
 ///

@@ -39,7 +39,9 @@ pub(crate) fn send_signal(pid: u32, signal: i32) -> io::Result<()> {
 pub(crate) fn send_signal_to_group(group: u32, signal: i32) -> io::Result<()> {
     let signal = named(signal)?;
     let text = "no process group has such a number";
-    let group = to_pid(group).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, text))?;
+    // To kill(2) minus one is no group, but everybody.
+    let group = to_pid(group).filter(|group| !group.is_init());
+    let group = group.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, text))?;
     Ok(kill_process_group(group, signal)?)
 }
 

@@ -9,6 +9,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::base::clock::Deadline;
+use crate::base::payload;
 use crate::runtime::Outside;
 use crate::scheduler::park::{self, Wait, Wake};
 use crate::task::Panic;
@@ -128,10 +129,10 @@ fn call<T>(callback: Callback<T>, outcome: &Outcome<T>) {
         if park::is_cancellation(&*payload) {
             resume_unwind(payload);
         }
-        log::error!(
-            "a callback of a pool's job panicked: {}",
-            Panic::new(payload).message()
-        );
+        let panic = Panic::new(payload);
+        log::error!("a callback of a pool's job panicked: {}", panic.message());
+        // Its drop may panic too, and the job's end is still to be told.
+        payload::discard(panic.into_payload());
     }
 }
 

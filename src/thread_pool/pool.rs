@@ -14,6 +14,7 @@ use std::time::Duration;
 use std::{fmt, io, mem, thread};
 
 use crate::base::clock::Deadline;
+use crate::base::payload;
 use crate::runtime::Outside;
 use crate::scheduler::park::{self, Wait, Wake};
 
@@ -473,7 +474,8 @@ impl Shared {
     fn serve(self: Arc<Self>) {
         MEMBER_OF.set(self.mark());
         let initialize = || self.settings.initializer.as_ref().map(|f| f());
-        if catch_unwind(AssertUnwindSafe(initialize)).is_err() {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(initialize)) {
+            payload::discard(payload);
             let mut state = self.lock();
             state.is_broken = true;
             state.is_closed = true;
@@ -537,9 +539,10 @@ fn wake_all(mut state: MutexGuard<'_, State>) {
     waiting.into_iter().for_each(Waker::wake);
 }
 
-/// A destructor of a user's that panics ends no thread.
+/// A destructor of a user's that panics ends no thread, whatever it panics with.
 fn quietly(f: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(f)).is_err() {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
         log::error!("what a pool's job has left behind panicked when it was dropped");
+        payload::discard(payload);
     }
 }

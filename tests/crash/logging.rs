@@ -25,6 +25,49 @@ impl Log for Book {
     fn flush(&self) {}
 }
 
+/// Keeps what a record has beside its text.
+struct Rest(Mutex<mpsc::Sender<String>>);
+
+impl Log for Rest {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if record.target() == "rest" {
+            let value = record.key_values().get("answer".into());
+            let place = (record.module_path_static(), record.file_static());
+            let line = format!("{} {value:?} {place:?}", record.args());
+            self.0.lock().unwrap().send(line).unwrap();
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn a_line_with_a_prefix_keeps_all_that_it_has() {
+    let outcome = child::run(|| {
+        let (sender, lines) = mpsc::channel();
+        logging::install(Box::new(Rest(Mutex::new(sender)))).unwrap();
+        log::set_max_level(LevelFilter::Info);
+        let said = || {
+            log::info!(target: "rest", answer = 42; "said");
+            lines.recv().unwrap()
+        };
+        let plain = said();
+        assert!(
+            plain.contains("42") && plain.contains("logging.rs"),
+            "{plain}"
+        );
+        assert!(logging::start_with_thread_info());
+        let prefixed = said();
+        assert!(prefixed.starts_with("[thread "), "{prefixed}");
+        assert!(prefixed.ends_with(&plain), "{prefixed}");
+    });
+    outcome.assert_success();
+}
+
 #[test]
 fn lines_say_which_thread_or_task_they_come_from_when_asked() {
     let outcome = child::run(|| {

@@ -158,6 +158,35 @@ fn without_a_descriptor_left_a_child_is_waited_for_all_the_same() {
 }
 
 #[test]
+fn a_pipeline_that_gets_no_pipe_leaves_no_program_behind() {
+    let outcome = Child::default().limit("ulimit -n 40").run(|| {
+        run(|| {
+            let endless = || {
+                let mut command = Command::new("sleep");
+                command.arg("1000").stdin(Stdio::null());
+                command
+            };
+            // With so many left some of the programs start, and some do not.
+            for left in 0..12 {
+                let mut files = Vec::new();
+                while let Ok(file) = File::open("/dev/null") {
+                    files.push(file);
+                }
+                files.truncate(files.len() - left);
+                let mut commands = [endless(), endless(), endless(), endless()];
+                match pipeline(&mut commands) {
+                    Ok(mut pipeline) => pipeline.kill().unwrap(),
+                    Err(error) => drop(error),
+                }
+                drop(files);
+                assert_no_child_is_left();
+            }
+        });
+    });
+    outcome.assert_success();
+}
+
+#[test]
 fn a_status_that_somebody_else_has_taken_is_an_error_and_no_hang() {
     let outcome = child::run(|| {
         // SAFETY: no handler is installed; the kernel then forgets children that end by itself.

@@ -112,3 +112,17 @@ fn a_stop_waits_for_the_jobs() {
     runtime.stop();
     assert_eq!(done.load(Ordering::Relaxed), 5);
 }
+
+#[test]
+fn a_runtime_on_a_blocking_thread_has_blocking_threads_too() {
+    watched(|| {
+        let inner = || {
+            Runtime::builder().workers(1).run(|| {
+                let (sender, receiver) = std::sync::mpsc::channel();
+                drop(spawn(move || sender.send(9).unwrap()));
+                unblock(move || receiver.recv().unwrap())
+            })
+        };
+        assert_eq!(run(move || unblock(inner)).unwrap(), 9);
+    });
+}

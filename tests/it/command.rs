@@ -8,7 +8,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::process::{ExitStatus, Output};
 
 use greenloom::process::{
-    ChildStdout, Command, Stdio, check, exit_signal, pipeline, send_signal, split,
+    ChildStdout, Command, Stdio, check, exit_signal, pipeline, send_signal, send_signal_to_group,
+    split,
 };
 use greenloom::signal::Signal;
 use greenloom::{run, spawn};
@@ -284,6 +285,11 @@ fn signals_to_any_process_and_to_none() {
             );
             assert_eq!(
                 send_signal(u32::MAX, Signal::TERM).unwrap_err().kind(),
+                ErrorKind::InvalidInput
+            );
+            // To kill(2) the group of the number one is everybody; this signal does nothing to them.
+            assert_eq!(
+                send_signal_to_group(1, Signal::URG).unwrap_err().kind(),
                 ErrorKind::InvalidInput
             );
             let realtime = Signal::from_raw(40).unwrap();

@@ -542,3 +542,31 @@ fn a_file_is_made_with_the_mode_that_was_asked_for() {
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     });
 }
+
+#[test]
+fn a_lock_that_nobody_waits_for_any_more_is_not_taken_from_who_asks_again() {
+    green(|| {
+        let folder = Folder::new();
+        let path = folder.file("locked");
+        // A race of several threads: now and then it would be seen.
+        for _ in 0..50 {
+            let other = std::fs::File::create(&path).unwrap();
+            other.lock().unwrap();
+            let file = Arc::new(OpenOptions::new().write(true).open(&path).unwrap());
+            for _ in 0..2 {
+                let ended = greenloom::timeout(Duration::from_millis(1), || file.lock());
+                assert!(ended.is_err());
+            }
+            let again = file.clone();
+            let locks = spawn(move || again.lock());
+            yield_now();
+            other.unlock().unwrap();
+            locks.join().unwrap().unwrap();
+            // What the first two have brought about is over when this has been done on a thread of its own.
+            unblock(std::thread::yield_now);
+            assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
+            file.unlock().unwrap();
+            other.lock().unwrap();
+        }
+    });
+}

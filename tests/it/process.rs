@@ -1,6 +1,6 @@
 //! Functions in processes of their own.
 
-use std::process;
+use std::process::{self, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -61,6 +61,17 @@ fn a_panic_arrives_with_message_and_place() {
 }
 
 #[test]
+fn a_process_whose_function_panics_ends_with_an_error() {
+    let silent = Builder::new().stderr(Stdio::null());
+    let child = silent.spawn(|n: u32| -> u32 { panic!("{n}") }, 1).unwrap();
+    child.wait();
+    assert_eq!(child.exit_status().unwrap().code(), Some(101));
+    let child = Process::spawn(square, 1).unwrap();
+    child.wait();
+    assert_eq!(child.exit_status().unwrap().code(), Some(0));
+}
+
+#[test]
 fn exits_aborts_and_kills_are_told_apart() {
     let exit = Process::spawn(|code: i32| -> () { process::exit(code) }, 99).unwrap();
     let TaskError::Died { status, .. } = exit.join().unwrap_err() else {
@@ -68,7 +79,7 @@ fn exits_aborts_and_kills_are_told_apart() {
     };
     assert_eq!(status.code(), Some(99));
 
-    let sleeper = Process::spawn(|(): ()| greenloom::park(), ()).unwrap();
+    let sleeper = Process::spawn(|(): ()| greenloom::sync::Event::new().wait(), ()).unwrap();
     sleeper.kill().unwrap();
     let error = sleeper.join().unwrap_err();
     assert!(error.to_string().contains("signal: 9"), "{error}");
@@ -87,7 +98,7 @@ fn children_are_listed_while_they_live() {
     let sleeper = Builder::new()
         .name("listed")
         .daemon(true)
-        .spawn(|(): ()| greenloom::park(), ())
+        .spawn(|(): ()| greenloom::sync::Event::new().wait(), ())
         .unwrap();
     let listed = |id| {
         active_children()

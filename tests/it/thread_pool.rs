@@ -14,7 +14,7 @@ use greenloom::thread_pool::{
 use greenloom::{Runtime, sleep, spawn, timeout, yield_now};
 
 use crate::util::green;
-use crate::watch::eventually;
+use crate::watch::{eventually, watched};
 
 /// Jobs of a pool that wait until they are let go.
 struct Gate(mpsc::SyncSender<()>, Arc<Mutex<mpsc::Receiver<()>>>);
@@ -507,4 +507,55 @@ fn a_callback_that_waits_is_cancelled_with_its_task() {
         assert_eq!(job.join().unwrap(), 5, "the outcome is still there");
     });
     ran.unwrap();
+}
+
+/// Panics when it is dropped, unless that would abort.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            panic!("a bomb");
+        }
+    }
+}
+
+/// Panics when it is dropped, with what panics when it is dropped.
+struct TwoStages;
+
+impl Drop for TwoStages {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            std::panic::panic_any(Bomb);
+        }
+    }
+}
+
+#[test]
+fn what_panics_with_a_payload_that_panics_ends_no_thread_and_loses_no_end() {
+    watched(|| {
+        let pool = ThreadPool::new(1);
+        let gate = Gate::new();
+        let first = pool.submit(gate.pass()).unwrap();
+        let stages = TwoStages;
+        let cancelled = pool.submit(move || drop(stages)).unwrap();
+        assert!(cancelled.cancel());
+        drop(pool.submit(|| TwoStages).unwrap());
+        drop(pool.submit(|| std::panic::panic_any(Bomb)).unwrap());
+        let mut told = pool.submit(|| 1).unwrap();
+        told.on_done(|_| std::panic::panic_any(Bomb));
+        gate.open(1);
+        first.join().unwrap();
+        assert_eq!(told.join().unwrap(), 1);
+        pool.join();
+
+        let broken = ThreadPool::builder().threads(1);
+        let broken = broken.initializer(|| std::panic::panic_any(Bomb));
+        let broken = broken.build().unwrap();
+        if let Ok(job) = broken.submit(|| ()) {
+            assert!(matches!(job.join(), Err(JobError::Broken)));
+        }
+        broken.join();
+        assert!(matches!(broken.submit(|| ()), Err(SubmitError::Broken)));
+    });
 }

@@ -42,16 +42,15 @@ where
     pub(super) fn run(self) {
         let mut pause = FIRST_PAUSE;
         while !self.state.word.stop.is_set() {
-            // Before accepting: a connection beyond the limit waits in the system's queue.
-            let permit = self.state.permits.acquire_owned();
-            match self.listener.accept() {
-                Ok((stream, peer)) => {
+            match self.accept() {
+                Ok((stream, peer, permit)) => {
                     pause = FIRST_PAUSE;
                     self.begin(stream, peer, permit);
                 }
+                // It was there, and has gone.
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
                 Err(_) if self.listener.is_closed() => return self.state.word.stop.set(),
                 Err(error) if is_shortage(&error) => {
-                    drop(permit);
                     self.wait_for_better(&error, &mut pause);
                 }
                 Err(error) => {
@@ -66,6 +65,22 @@ where
                 }
             }
         }
+    }
+
+    /// The next connection, with a permit, which comes before it: a connection beyond the limit waits in the
+    /// system's queue.
+    fn accept(&self) -> io::Result<(L::Stream, L::Address, OwnedSemaphoreGuard)> {
+        // Of several listeners, none may keep permits for connections that come to another one.
+        let is_one_of_several = self.worker.is_some() && self.state.is_limited();
+        if is_one_of_several {
+            self.listener.wait_acceptable()?;
+        }
+        let permit = self.state.permits.acquire_owned();
+        let (stream, peer) = match is_one_of_several {
+            true => self.listener.accept_timeout(Duration::ZERO)?,
+            false => self.listener.accept()?,
+        };
+        Ok((stream, peer, permit))
     }
 
     /// No descriptor is left, or no memory: the connection waits in the system's queue, and so do we.

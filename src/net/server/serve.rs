@@ -284,6 +284,7 @@ impl<S> Running<S> {
             // It ended by itself, or was cancelled: both will do.
             let _ = task.join();
         }
+        self.state.ends_accepting();
     }
 
     /// Waits for all connections, until the time is over or the word comes to cancel them.

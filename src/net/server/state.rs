@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -100,6 +100,8 @@ pub(super) struct State<S> {
     pub(super) permits: Arc<Semaphore>,
     /// How many there are of them.
     limit: usize,
+    /// Whether more connections may come.
+    is_accepting: AtomicBool,
     open: Mutex<Slab<Entry<S>>>,
     /// Connections on each worker.
     loads: Box<[AtomicUsize]>,
@@ -135,6 +137,7 @@ impl<S> State<S> {
             word,
             permits: Arc::new(Semaphore::new(limit)),
             limit,
+            is_accepting: AtomicBool::new(true),
             open: Mutex::default(),
             loads: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             turn: AtomicUsize::new(0),
@@ -216,16 +219,29 @@ impl<S> State<S> {
         }
     }
 
-    /// Whether nobody is connected; while it accepts, a permit is out all the same.
+    /// Whether there can be so many connections that one has to wait for a permit.
+    pub(super) fn is_limited(&self) -> bool {
+        self.limit < Semaphore::MAX_PERMITS
+    }
+
+    /// No more connections will come.
+    pub(super) fn ends_accepting(&self) {
+        self.is_accepting.store(false, Ordering::Relaxed);
+        // Pairs with that in `tell_if_drained`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether nobody is connected.
     pub(super) fn is_drained(&self) -> bool {
         self.permits.available_permits() == self.limit
     }
 
     /// A connection has given its permit back.
     pub(super) fn tell_if_drained(&self) {
-        // The word to stop is given first, then it is looked whether it is drained; here it is the other way
-        // round: one of the two sees it.
-        if self.word.stop.is_set() && self.is_drained() {
+        // Who waits for it notes first that no more will come, then looks whether it is drained; here it is the other
+        // way round: one of the two sees it. Not before that note: one may be accepted at this moment.
+        fence(Ordering::SeqCst);
+        if !self.is_accepting.load(Ordering::Relaxed) && self.is_drained() {
             self.word.settled.set();
         }
     }

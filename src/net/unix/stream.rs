@@ -12,7 +12,7 @@ use socket2::{Domain, Type};
 use crate::io::Limit;
 use crate::net::face::{moving_face, socket_face, stream_face};
 use crate::net::retry::retry;
-use crate::net::socket::{Socket, zero_timeout};
+use crate::net::socket::{Socket, proves_nothing, zero_timeout};
 use crate::sys::socket;
 
 /// A connection within the machine: as [`std::os::unix::net::UnixStream`], but only the task waits.
@@ -140,7 +140,7 @@ socket_face!(
     "Ends the connection, for clones as well: they read the end of the stream."
 );
 moving_face!(UnixStream);
-stream_face!(UnixStream);
+stream_face!(UnixStream, proves_nothing);
 
 #[track_caller]
 fn connect(address: &SocketAddr, limit: Limit) -> io::Result<UnixStream> {

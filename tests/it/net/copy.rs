@@ -1,9 +1,10 @@
 //! Copying between streams, as a proxy does.
 
-use greenloom::io::{copy, copy_bidirectional, copy_one_way};
+use greenloom::io::{Duplex, copy, copy_bidirectional, copy_one_way};
 use greenloom::net::UnixStream;
 
 use super::*;
+use crate::watch::watched;
 
 /// A client and a server with a proxy between them.
 fn proxied() -> (TcpStream, UnixStream, JoinHandle<io::Result<(u64, u64)>>) {
@@ -188,6 +189,58 @@ fn a_copy_goes_on_when_a_clone_of_its_socket_blocks() {
                 sender.join().unwrap().unwrap();
                 assert_eq!(task.join().unwrap().unwrap(), 1 << 20);
                 drop(blocking);
+            }
+        });
+    });
+}
+
+/// Panics when it has read something.
+struct Broken(UnixStream);
+
+struct Half<'a>(&'a UnixStream);
+
+impl Read for Half<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 => Ok(0),
+            _ => panic!("it does not like that"),
+        }
+    }
+}
+
+impl Write for Half<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Duplex for Broken {
+    fn both_ways(&self) -> impl Read + Write + '_ {
+        Half(&self.0)
+    }
+
+    fn close_write(&self) -> io::Result<()> {
+        self.0.shutdown(Shutdown::Write)
+    }
+}
+
+#[test]
+fn a_panic_of_one_direction_ends_the_other() {
+    watched(|| {
+        on_workers(|| {
+            for is_first in [true, false] {
+                let ((mut client, near), (far, _server)) =
+                    (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+                let proxy = spawn(move || match is_first {
+                    true => copy_bidirectional(&Broken(near), &far),
+                    false => copy_bidirectional(&far, &Broken(near)),
+                });
+                client.write_all(b"x").unwrap();
+                assert!(proxy.join().unwrap_err().is_panic());
             }
         });
     });

@@ -363,3 +363,20 @@ fn stops_and_connections_in_any_order_lose_nobody() {
         }
     });
 }
+
+#[test]
+fn a_limit_below_the_number_of_listeners_starves_none_of_them() {
+    watched(|| {
+        let ran = Runtime::builder().workers(4).run(|| {
+            let server = Server::bind_per_worker("127.0.0.1:0").unwrap();
+            let served = Served::start(server.max_connections(1), echo);
+            // The system gives each to one of the listeners, which one is its affair.
+            for _ in 0..40 {
+                assert_eq!(&ask(&served.connect()).unwrap(), b"echo");
+            }
+            let report = served.stop();
+            assert_eq!((report.accepted, report.peak), (40, 1));
+        });
+        ran.unwrap();
+    });
+}

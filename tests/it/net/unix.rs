@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use greenloom::net::{UnixDatagram, UnixListener, UnixStream};
 
 use super::*;
+use crate::watch::watched;
 
 /// A path that is removed at the end.
 pub(super) struct TempPath(pub(super) PathBuf);
@@ -357,4 +358,36 @@ fn plain_threads_use_them_too() {
     });
     thread.join().unwrap();
     assert_eq!(kind(near.send(b"gone")), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_read_that_ends_where_descriptors_were_sent_is_not_the_last() {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    use std::os::fd::AsFd;
+    watched(|| {
+        on_workers(|| {
+            let (near, mut far) = UnixStream::pair().unwrap();
+            let reader = spawn(move || {
+                let mut all = Vec::new();
+                while all.len() < 8 {
+                    // With more room than there is, each time.
+                    let mut piece = [0; 100];
+                    let got = far.read(&mut piece).unwrap();
+                    all.extend_from_slice(&piece[..got]);
+                }
+                all
+            });
+            yield_now();
+            for piece in [b"ab", b"cd", b"ef", b"gh"] {
+                let mut space =
+                    [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+                let mut control = SendAncillaryBuffer::new(&mut space);
+                let sent = [near.as_fd()];
+                assert!(control.push(SendAncillaryMessage::ScmRights(&sent)));
+                let piece = [IoSlice::new(piece)];
+                sendmsg(near.as_fd(), &piece, &mut control, SendFlags::empty()).unwrap();
+            }
+            assert_eq!(reader.join().unwrap(), b"abcdefgh");
+        });
+    });
 }

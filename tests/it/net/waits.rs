@@ -1,6 +1,7 @@
 //! Waits for sockets: who is woken, who is refused, and what a wait that was ended leaves behind.
 
 use super::*;
+use crate::watch::watched;
 
 #[test]
 fn closing_wakes_a_reader() {
@@ -338,4 +339,74 @@ fn closing_wakes_plain_threads_that_wait_for_what_is_no_socket() {
             assert_eq!(kind(thread.join().unwrap()), ErrorKind::NotConnected);
         }
     }
+}
+
+#[test]
+fn a_read_that_urgent_data_cut_short_is_not_the_last() {
+    use rustix::net::{SendFlags, send};
+    watched(|| {
+        on_workers(|| {
+            let (near, mut far) = pair();
+            let reader = spawn(move || {
+                let mut all = [0; 4];
+                let mut filled = 0;
+                // With more room than there is, each time.
+                while filled < all.len() {
+                    let mut piece = [0; 100];
+                    let got = far.read(&mut piece).unwrap();
+                    all[filled..filled + got].copy_from_slice(&piece[..got]);
+                    filled += got;
+                }
+                all
+            });
+            yield_now();
+            send(&near, b"ab", SendFlags::empty()).unwrap();
+            send(&near, b"!", SendFlags::OOB).unwrap();
+            send(&near, b"cd", SendFlags::empty()).unwrap();
+            assert_eq!(&reader.join().unwrap(), b"abcd");
+        });
+    });
+}
+
+#[test]
+fn what_one_operation_does_not_want_another_one_gets() {
+    watched(|| {
+        on_workers(|| {
+            let (reader, mut writer) = io::pipe().unwrap();
+            let reader = Evented::new(reader).unwrap();
+            writer.write_all(b"ab").unwrap();
+            for _ in 0..3 {
+                let wants_more =
+                    |_: &io::PipeReader| io::Result::<()>::Err(ErrorKind::WouldBlock.into());
+                let ended = timeout(Duration::from_millis(1), || reader.read_with(wants_more));
+                assert!(ended.is_err());
+            }
+            let mut piece = [0; 100];
+            assert_eq!((&reader).read(&mut piece).unwrap(), 2);
+        });
+    });
+}
+
+#[test]
+fn what_the_system_cannot_count_is_not_turned_into_its_opposite() {
+    let (near, _far) = pair();
+    for (asked, got) in [
+        (Duration::from_millis(500), Duration::from_secs(1)),
+        (Duration::ZERO, Duration::ZERO),
+        (Duration::from_secs(3), Duration::from_secs(3)),
+    ] {
+        near.set_linger(Some(asked)).unwrap();
+        assert_eq!(near.linger().unwrap(), Some(got));
+    }
+    // Not zero, which would reset the connection; how much it is at most is the system's affair.
+    near.set_linger(Some(Duration::from_secs(1 << 32))).unwrap();
+    assert!(near.linger().unwrap() > Some(Duration::from_secs(1 << 20)));
+    let small = near.send_buffer_size().unwrap();
+    near.set_send_buffer_size(1 << 32).unwrap();
+    assert!(near.send_buffer_size().unwrap() >= small.min(1 << 16));
+    near.set_read_timeout(Some(Duration::from_nanos(1)))
+        .unwrap();
+    let mut blocking = std::net::TcpStream::from(near);
+    assert!(blocking.read_timeout().unwrap().is_some());
+    assert_eq!(kind(blocking.read(&mut [0])), ErrorKind::WouldBlock);
 }
