@@ -26,6 +26,10 @@ use crate::sys::cpu::Servant;
 /// What the pool runs. Catches its own panics and wakes whoever waits for it.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
+/// When a shutdown that waits for jobs says so, and then again and again.
+const FIRST_WORD: Duration = Duration::from_millis(1500);
+const NEXT_WORD: Duration = Duration::from_secs(10);
+
 /// How large a pool grows and how soon it shrinks.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -97,6 +101,8 @@ struct Shared {
     state: Mutex<State>,
     /// Notified once for each of `State::wakes`, and for all at shutdown.
     work: Condvar,
+    /// Notified for each job that ends after the shutdown has begun.
+    ended: Condvar,
     /// Jobs queued or running. A job is counted until it has returned, so whomever it wakes is
     /// runnable before it stops to count.
     in_flight: AtomicUsize,
@@ -128,6 +134,7 @@ impl BlockingPool {
             config,
             state: Mutex::default(),
             work: Condvar::new(),
+            ended: Condvar::new(),
             in_flight: AtomicUsize::new(0),
         }))
     }
@@ -194,8 +201,13 @@ impl BlockingPool {
         threads.extend(state.leaving.take());
         drop(state);
         self.0.work.notify_all();
+        let own = thread::current().id();
+        if !threads.is_empty() {
+            let is_job = threads.iter().any(|thread| thread.thread().id() == own);
+            self.0.wait_for_jobs(usize::from(is_job));
+        }
         for thread in threads {
-            if thread.thread().id() != thread::current().id() {
+            if thread.thread().id() != own {
                 // A thread of the pool cannot panic: jobs are run under catch.
                 let _ = thread.join();
             }
@@ -224,6 +236,29 @@ impl Shared {
         Ok(())
     }
 
+    /// Waits until no more than `own` jobs are left, and says so when that takes long: nothing else tells what a
+    /// runtime that stops is waiting for.
+    fn wait_for_jobs(&self, own: usize) {
+        let mut patience = FIRST_WORD;
+        loop {
+            let state = self.lock();
+            let left = self.in_flight.load(Ordering::Acquire).saturating_sub(own);
+            if left == 0 {
+                return;
+            }
+            let waited = self.ended.wait_timeout(state, patience);
+            let (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            // A logger may have blocking jobs of its own.
+            drop(state);
+            if timeout.timed_out() {
+                log::warn!(
+                    "a runtime that stops waits for {left} blocking jobs to end by themselves"
+                );
+                patience = NEXT_WORD;
+            }
+        }
+    }
+
     /// The life of a thread.
     fn serve(&self, number: u64) {
         let _servant = self.config.serves_all.then(Servant::begin);
@@ -234,6 +269,9 @@ impl Shared {
                 run(job);
                 self.in_flight.fetch_sub(1, Ordering::Release);
                 state = self.lock();
+                if state.closed {
+                    self.ended.notify_all();
+                }
             }
             if state.closed {
                 return;

@@ -1,5 +1,6 @@
 //! A connection that many tasks and threads use at once: each message whole, nobody's half message in the way.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -36,22 +37,39 @@ impl Line {
     /// is cancelled, counts as sent: a task at home sees to the rest.
     #[track_caller]
     pub(super) fn send(self: &Arc<Self>, outgoing: Outgoing, limit: Limit) -> io::Result<()> {
+        self.send_noting(outgoing, limit, &Cell::new(false))
+    }
+
+    /// As `send`; sets `is_sent` if this counts as sent, also when it unwinds.
+    ///
+    /// # Errors
+    /// As for `send`.
+    #[track_caller]
+    pub(super) fn send_noting(
+        self: &Arc<Self>,
+        outgoing: Outgoing,
+        limit: Limit,
+        is_sent: &Cell<bool>,
+    ) -> io::Result<()> {
         let sending = lock(&self.sending, limit).ok_or(io::ErrorKind::TimedOut)?;
         let mut turn = Turn {
             line: self,
             sending,
+            is_sent: None,
         };
         if let Some(rest) = &mut *turn.sending {
             rest.send(&self.wire, limit)?;
             *turn.sending = None;
         }
         // Where the turn's end finds it: also a wait that is over before it begins may unwind.
+        turn.is_sent = Some(is_sent);
         let outgoing = turn.sending.insert(outgoing);
         let sent = outgoing.send(&self.wire, limit);
         let has_begun = outgoing.has_begun();
         match sent {
             Err(error) if error.kind() == io::ErrorKind::TimedOut && has_begun => Ok(()),
             sent => {
+                is_sent.set(sent.is_ok());
                 *turn.sending = None;
                 sent
             }
@@ -102,6 +120,8 @@ fn lock<T>(mutex: &Mutex<T>, limit: Limit) -> Option<MutexGuard<'_, T>> {
 struct Turn<'a> {
     line: &'a Arc<Line>,
     sending: MutexGuard<'a, Option<Outgoing>>,
+    /// Of the message whose turn this is; `None` while what another has left is sent.
+    is_sent: Option<&'a Cell<bool>>,
 }
 
 impl Drop for Turn<'_> {
@@ -112,7 +132,11 @@ impl Drop for Turn<'_> {
                 *self.sending = None;
                 return;
             }
-            Some(_) => {}
+            Some(_) => {
+                if let Some(is_sent) = self.is_sent {
+                    is_sent.set(true);
+                }
+            }
         }
         let line = self.line.clone();
         let finish = move || {

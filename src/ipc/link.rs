@@ -276,6 +276,15 @@ impl Outgoing {
         }
     }
 
+    /// Lets go of what it brought, if all of it has left: a descriptor that is passed on is to be there once.
+    pub(crate) fn release(&mut self) {
+        if self.sent == HEAD + self.parcel.bytes.len() {
+            self.parcel = Parcel::default();
+            // Nothing is left of that either.
+            self.sent = HEAD;
+        }
+    }
+
     /// What it is to bring, also when a part of it has left.
     pub(crate) fn into_parcel(self) -> Parcel {
         self.parcel
@@ -326,6 +335,8 @@ pub(crate) struct Incoming {
     /// A frame whose body is still coming.
     begun: Option<(Head, Vec<u8>)>,
     longest: usize,
+    /// Bytes or descriptors are lost: what comes cannot be told apart any more.
+    is_broken: bool,
 }
 
 impl Incoming {
@@ -337,6 +348,7 @@ impl Incoming {
             descriptors: VecDeque::new(),
             begun: None,
             longest: longest.min(LONGEST),
+            is_broken: false,
         }
     }
 
@@ -373,13 +385,28 @@ impl Incoming {
     /// The next frame; `None` at the end of the connection.
     ///
     /// # Errors
-    /// `InvalidData` for a frame that is too long or lacks its descriptors; `UnexpectedEof` for half a frame;
-    /// `TimedOut`.
+    /// `InvalidData` for a frame that is too long or lacks its descriptors, which ends the connection for both sides:
+    /// no border can be trusted any more; `UnexpectedEof` for half a frame; `TimedOut`.
     ///
     /// # Cancellation
     /// Unwinds while it waits; what has come is kept.
     #[track_caller]
     pub(crate) fn recv(&mut self, wire: &Wire, limit: Limit) -> io::Result<Option<Frame>> {
+        if self.is_broken {
+            return Err(invalid("the connection was given up after a damaged frame"));
+        }
+        let received = self.recv_frame(wire, limit);
+        if let Err(error) = &received
+            && error.kind() == io::ErrorKind::InvalidData
+        {
+            self.is_broken = true;
+            wire.hang_up();
+        }
+        received
+    }
+
+    #[track_caller]
+    fn recv_frame(&mut self, wire: &Wire, limit: Limit) -> io::Result<Option<Frame>> {
         while self.begun.is_none() {
             if let Some((head, rest)) = self.buffer[self.taken..].split_first_chunk::<HEAD>() {
                 let head = Head::read(head);

@@ -110,6 +110,30 @@ fn a_frame_that_promises_descriptors_and_brings_none_is_an_error() {
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
 }
 
+#[test]
+fn after_a_damaged_frame_nothing_is_taken_for_one() {
+    let (sender, receiver) = wires();
+    let mut incoming = Incoming::new(LONGEST);
+    let lacking = Head {
+        length: 0,
+        kind: 1,
+        descriptors: 1,
+        number: 1,
+    };
+    let bytes = lacking.write();
+    sender
+        .send(&[IoSlice::new(&bytes)], &[], Limit::Never)
+        .unwrap();
+    let mut whole = Outgoing::new(2, 2, parcel(b"whole")).unwrap();
+    whole.send(&sender, Limit::Never).unwrap();
+    for _ in 0..2 {
+        let error = incoming.recv(&receiver, Limit::Never).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+    // The other side is told.
+    assert!(sender.is_hung_up());
+}
+
 /// Writes raw bytes to a wire, from another thread: they may be more than the socket holds.
 fn pour(wire: Wire, pieces: Vec<Vec<u8>>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {

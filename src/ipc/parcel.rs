@@ -183,13 +183,12 @@ impl Parcel {
         decode(bytes, copies.map_err(CodecError::of::<T>)?)
     }
 
-    /// The same once more.
-    pub(crate) fn try_clone(&self) -> std::io::Result<Parcel> {
-        let descriptors = self.descriptors.iter().map(OwnedFd::try_clone);
-        Ok(Parcel {
-            bytes: self.bytes.clone(),
-            descriptors: descriptors.collect::<Result<_, _>>()?,
-        })
+    /// As `unpack`, of the bytes, which stay, and of descriptors that came with them and do not.
+    pub(crate) fn unpack_with<T: DeserializeOwned>(
+        &self,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<T, CodecError> {
+        decode(&self.bytes, descriptors)
     }
 }
 

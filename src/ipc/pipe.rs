@@ -67,8 +67,8 @@ pub fn pipe<S, R>() -> io::Result<(Conn<S, R>, Conn<R, S>)> {
 /// # Passing it on
 ///
 /// It may stand in a value that is sent to another process, which then has the end as well. What it had read
-/// ahead goes along. One end that receives in several processes at once gets its values torn between them: pass
-/// it on and drop it, or use a [`Queue`](super::Queue).
+/// ahead goes along, and is lost if the value does not arrive. One end that receives in several processes at once
+/// gets its values torn between them: pass it on and drop it, or use a [`Queue`](super::Queue).
 pub struct Conn<S, R = S> {
     line: Arc<Line>,
     values: PhantomData<fn(S) -> R>,

@@ -15,6 +15,9 @@
 //! Only the child that is meant is ever waited for, never "any child": other libraries' children and their
 //! SIGCHLD handlers are left alone. All descriptors are closed in children, unless given to them by name.
 //!
+//! A write to a program that has gone is `ErrorKind::BrokenPipe`. In a program that has given SIGPIPE its default action
+//! back it is that signal, as with std: a pipe, unlike a socket, knows no way to leave it out.
+//!
 //! **Virtual time.** A child runs in real time. So a virtual clock stands still while somebody waits for a
 //! child: its end comes first, and a time limit beside it does not expire.
 

@@ -2,6 +2,8 @@
 
 mod child;
 mod coroutine;
+#[cfg(feature = "process")]
+mod forks;
 #[cfg(feature = "runtime")]
 mod dns;
 #[cfg(feature = "runtime")]
@@ -26,6 +28,8 @@ mod stack_limits;
 mod stackless;
 #[cfg(feature = "runtime")]
 mod stdin;
+#[cfg(feature = "process")]
+mod stopped;
 #[cfg(feature = "runtime")]
 mod tasks;
 #[cfg(feature = "runtime")]

@@ -252,6 +252,26 @@ fn what_keeps_a_stop_from_ending_is_reported() {
     }
 }
 
+#[test]
+fn a_blocking_job_that_keeps_a_stop_from_ending_is_reported() {
+    let outcome = child::run(|| {
+        with_log();
+        // SAFETY: a plain system call.
+        unsafe { libc::alarm(4) };
+        run(|| {
+            let task = spawn(|| greenloom::unblock(|| doze(Duration::from_secs(1000))));
+            sleep(Duration::from_millis(20));
+            task.cancel();
+            assert!(task.join().unwrap_err().is_cancelled());
+        });
+    });
+    assert_eq!(outcome.signal, Some(libc::SIGALRM), "{outcome:#?}");
+    assert!(
+        outcome.stderr.contains("waits for 1 blocking jobs"),
+        "{outcome:#?}"
+    );
+}
+
 fn cpu_time() -> Duration {
     // SAFETY: `getrusage` fills the struct, for which zeroes are a value.
     let usage = unsafe {

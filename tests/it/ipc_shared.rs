@@ -192,6 +192,27 @@ fn a_joinable_queue_knows_what_is_done() {
 }
 
 #[test]
+fn items_reported_done_before_they_were_taken_can_be_dropped() {
+    let queue = JoinableQueue::<u32>::new();
+    let done_early = |queue: JoinableQueue<u32>| {
+        for number in 0..3 {
+            queue.put(&number).unwrap();
+            queue.task_done().unwrap();
+        }
+        queue.shutdown(true).unwrap();
+    };
+    Process::spawn(done_early, queue.clone())
+        .unwrap()
+        .join()
+        .unwrap();
+    assert_eq!(queue.join_timeout(LONG), Ok(true));
+    assert!(matches!(
+        queue.task_done(),
+        Err(TaskDoneError::TooManyTimes)
+    ));
+}
+
+#[test]
 fn a_lock_is_held_by_one_process_at_a_time() {
     let (lock, total) = (Lock::new(), Queue::<u32>::new());
     total.put(&0).unwrap();

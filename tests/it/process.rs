@@ -1,6 +1,6 @@
 //! Functions in processes of their own.
 
-use std::process;
+use std::process::{self, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -58,6 +58,17 @@ fn a_panic_arrives_with_message_and_place() {
     };
     assert_eq!(panic.message(), "no luck with 13");
     assert!(panic.location().unwrap().contains("process.rs"), "{panic}");
+}
+
+#[test]
+fn a_process_whose_function_panics_ends_with_an_error() {
+    let silent = Builder::new().stderr(Stdio::null());
+    let child = silent.spawn(|n: u32| -> u32 { panic!("{n}") }, 1).unwrap();
+    child.wait();
+    assert_eq!(child.exit_status().unwrap().code(), Some(101));
+    let child = Process::spawn(square, 1).unwrap();
+    child.wait();
+    assert_eq!(child.exit_status().unwrap().code(), Some(0));
 }
 
 #[test]

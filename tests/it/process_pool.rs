@@ -1,5 +1,8 @@
 //! Pools of processes: results, order, failures, ends.
 
+mod ends;
+mod handed;
+
 use std::collections::HashSet;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};

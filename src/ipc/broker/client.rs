@@ -9,6 +9,7 @@
 //! it gives up, and is answered at once. So whether it was in time is decided in one place, and what it was given
 //! all the same it gives back.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -25,6 +26,7 @@ use crate::ipc::link::{Incoming, LONGEST, Outgoing, Wire};
 use crate::ipc::parcel::{Parcel, Passed, Reach, after_packing, refused};
 use crate::runtime::Outside;
 use crate::scheduler::park;
+use crate::task::shield;
 
 use super::managed::{Link, Pass};
 use super::object::{Answer, Call, ClientId, Object, Ticket};
@@ -281,10 +283,11 @@ impl Connection {
         u64::from(object) << 32 | u64::from(self.last.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Says something that has no answer. No cancellation cuts it short: a lock whose release is not told stays held.
     #[track_caller]
     fn send(&self, what: u8, number: u64, parcel: Parcel) -> Result<(), Gone> {
         let outgoing = Outgoing::new(what, number, parcel).map_err(|_| Gone)?;
-        self.line.send(outgoing, Limit::Never).map_err(|_| Gone)
+        shield(|| self.line.send(outgoing, Limit::Never)).map_err(|_| Gone)
     }
 
     #[track_caller]
@@ -322,17 +325,13 @@ impl Connection {
             connection: self,
             number,
             slot,
-            is_sent: false,
+            is_sent: Cell::new(false),
             is_over: false,
         };
         let outgoing = Outgoing::new(call.what, number, call.parcel).map_err(|_| Gone)?;
-        wait.is_sent = true;
-        match self.line.send(outgoing, limit) {
+        match self.line.send_noting(outgoing, limit, &wait.is_sent) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                wait.is_sent = false;
-                return Ok(unsent(number));
-            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Ok(unsent(number)),
             Err(_) => return Err(Gone),
         }
         let mut answer = wait.wait(limit);
@@ -377,7 +376,7 @@ struct WaitThere<'a> {
     number: u64,
     slot: Arc<Slot>,
     /// Sent, or perhaps sent: an answer will come.
-    is_sent: bool,
+    is_sent: Cell<bool>,
     /// The answer was taken, or none will come.
     is_over: bool,
 }
@@ -458,7 +457,7 @@ impl WaitThere<'_> {
 impl Drop for WaitThere<'_> {
     fn drop(&mut self) {
         // Unwound, or the connection broke.
-        if self.is_sent
+        if self.is_sent.get()
             && !self.is_over
             && let Ok(Some(answer)) = self.give_up()
         {

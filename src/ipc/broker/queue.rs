@@ -85,7 +85,8 @@ impl QueueMachine {
     }
 
     fn finish(&mut self, count: u64, answers: &mut Answers) {
-        self.unfinished -= count;
+        // Some of them may have been reported done before anybody took them.
+        self.unfinished = self.unfinished.saturating_sub(count);
         if self.unfinished == 0 {
             for joiner in self.joiners.drain(..) {
                 answers.say(joiner, Self::DONE);

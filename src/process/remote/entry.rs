@@ -28,6 +28,9 @@ use super::protocol::{self, Hello, Start};
 /// Children of children of children, and so on: a program that starts itself without end stops here.
 const DEEPEST: u32 = 16;
 
+/// The status of a child whose last function did not come to a value: that of a program whose `main` panics.
+const NO_VALUE: i32 = 101;
+
 /// The status of a child that could not begin.
 const UNUSABLE: i32 = 70;
 
@@ -117,7 +120,7 @@ extern "C" fn enter(argc: c_int, argv: *const *const c_char, envp: *const *const
     child::unmark();
     child::run_constructors_after(enter, (argc, argv, envp));
     let status = match serve() {
-        Ok(()) => 0,
+        Ok(status) => status,
         Err(error) => {
             // The parent has gone, or speaks another language: nobody is left to tell.
             log::debug!("a child ends: {error}");
@@ -127,7 +130,8 @@ extern "C" fn enter(argc: c_int, argv: *const *const c_char, envp: *const *const
     std::process::exit(status)
 }
 
-fn serve() -> io::Result<()> {
+/// The status with which to end.
+fn serve() -> io::Result<i32> {
     child::ignore_sigpipe();
     let wire = Wire::new(child::take_control()?);
     let fingerprint = image()?.fingerprint;
@@ -155,14 +159,15 @@ fn serve() -> io::Result<()> {
     }
     SELF.set(start).map_err(|_| io::ErrorKind::AlreadyExists)?;
     panics::note();
+    let mut status = 0;
     while let Some(frame) = incoming.recv(&wire, Limit::Never)? {
         match frame.kind {
-            protocol::JOB => answer(&wire, frame)?,
-            protocol::BYE => return Ok(()),
+            protocol::JOB => status = answer(&wire, frame)?,
+            protocol::BYE => break,
             _ => return Err(io::ErrorKind::InvalidData.into()),
         }
     }
-    Ok(())
+    Ok(status)
 }
 
 /// Ends this process when the parent does, also in the midst of a job.
@@ -179,18 +184,19 @@ fn watch(wire: &Wire) -> io::Result<()> {
     Ok(())
 }
 
-fn answer(wire: &Wire, job: Frame) -> io::Result<()> {
-    let number = job.number;
-    match function::call(job.parcel) {
-        Ok(result) => send(wire, protocol::DONE, number, result),
-        Err(Failure::Codec(error)) => send(wire, protocol::FAILED, number, pack(&error)?),
-        Err(Failure::Panicked(payload)) => send(
-            wire,
+/// Runs a job and says what it came to; the status of a process that ends after it.
+fn answer(wire: &Wire, job: Frame) -> io::Result<i32> {
+    let (kind, parcel, status) = match function::call(job.parcel) {
+        Ok(result) => (protocol::DONE, result, 0),
+        Err(Failure::Codec(error)) => (protocol::FAILED, pack(&error)?, NO_VALUE),
+        Err(Failure::Panicked(payload)) => (
             protocol::PANICKED,
-            number,
             pack(&panics::report(payload))?,
+            NO_VALUE,
         ),
-    }
+    };
+    send(wire, kind, job.number, parcel)?;
+    Ok(status)
 }
 
 fn pack<T: serde::Serialize>(value: &T) -> io::Result<Parcel> {

@@ -175,6 +175,8 @@ impl Worker {
     #[track_caller]
     pub(super) fn call(&mut self, job: &mut Outgoing) -> io::Result<Reply> {
         job.send(&self.wire, Limit::Never)?;
+        // What stands in the argument is the child's now: an end of a pipe that it closes is to be closed.
+        job.release();
         match self.incoming.recv(&self.wire, Limit::Never)? {
             Some(frame) => Reply::read(frame),
             None => Err(io::ErrorKind::UnexpectedEof.into()),

@@ -320,7 +320,8 @@ impl<R> Process<R> {
         !self.is_finished()
     }
 
-    /// How the process ended; `None` while it lives.
+    /// How the process ended; `None` while it lives. With code 101 if its function panicked, like a program whose `main`
+    /// does.
     pub fn exit_status(&self) -> Option<ExitStatus> {
         self.state.kid.status().filter(|_| self.is_finished())
     }

@@ -22,15 +22,17 @@ pub struct ActiveChild {
 
 static ACTIVE: Mutex<Vec<ActiveChild>> = Mutex::new(Vec::new());
 
+/// The process whose children they are; `None` if it cannot see to them at its end.
+static OWNER: OnceLock<Option<u32>> = OnceLock::new();
+
 fn active() -> MutexGuard<'static, Vec<ActiveChild>> {
     ACTIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes a child into the list, if it has not ended already.
 pub(super) fn enter(kid: &Arc<Kid>, name: Arc<str>, is_daemon: bool) -> io::Result<()> {
-    static HANDLER: OnceLock<bool> = OnceLock::new();
-    let is_set = HANDLER.get_or_init(|| child::at_exit(at_exit).is_ok());
-    if !is_set {
+    let owner = OWNER.get_or_init(|| child::at_exit(at_exit).ok().map(|()| std::process::id()));
+    if owner.is_none() {
         return Err(io::Error::new(
             io::ErrorKind::OutOfMemory,
             "no room for an exit handler",
@@ -62,6 +64,10 @@ pub fn active_children() -> Vec<ActiveChild> {
 ///
 /// By then `main` has ended or `exit` was called, on whatever thread: so it waits without the help of tasks.
 extern "C" fn at_exit() {
+    // A fork of that process has the list, and its children are not its own.
+    if OWNER.get() != Some(&Some(std::process::id())) {
+        return;
+    }
     loop {
         let children = active().clone();
         for child in children.iter().filter(|child| child.is_daemon) {

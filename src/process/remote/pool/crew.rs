@@ -18,7 +18,6 @@ use rustix::process::Signal;
 
 use crate::ipc::home;
 use crate::ipc::link::Outgoing;
-use crate::ipc::parcel::Parcel;
 use crate::runtime::Outside;
 use crate::sync::Event;
 
@@ -28,6 +27,7 @@ use super::super::launch::{Launch, Worker};
 use super::super::protocol::{self, Reply};
 use super::callbacks::{Callback, Callbacks};
 use super::error::PoolError;
+use super::initializer::Initializer;
 use super::job::{Job, Outcome};
 
 /// So many workers in a row that die before their first job are no accident.
@@ -38,8 +38,7 @@ const FALSE_STARTS: u32 = 3;
 pub(super) struct Settings {
     pub(super) workers: usize,
     pub(super) name: String,
-    /// The function and argument with which each worker begins.
-    pub(super) initializer: Option<Parcel>,
+    pub(super) initializer: Option<Arc<Initializer>>,
     pub(super) jobs_per_worker: usize,
     pub(super) is_silent: bool,
 }
@@ -195,6 +194,11 @@ impl Crew {
         let outcome = self.call(&mut member, &mut outgoing);
         let lives = outcome.is_ok();
         self.end(job, outcome);
+        if lives && job.is_killed() {
+            // The signal came after the answer, and would hit the next job.
+            member.worker.kid.wait();
+            return Served::By(self.keep(member, false));
+        }
         Served::By(self.keep(member, lives))
     }
 
@@ -295,7 +299,11 @@ impl Crew {
         let Some(initializer) = &self.settings.initializer else {
             return Ok(());
         };
-        let mut outgoing = Outgoing::new(protocol::JOB, 0, initializer.try_clone()?)?;
+        let parcel = match Initializer::pack(initializer) {
+            Ok(parcel) => parcel,
+            Err(error) => return Err(self.break_down(format!("the initializer: {error}"))),
+        };
+        let mut outgoing = Outgoing::new(protocol::JOB, 0, parcel)?;
         match self.call(member, &mut outgoing) {
             Ok(Reply::Done(_)) => {
                 member.jobs = 0;
@@ -480,6 +488,25 @@ impl Crew {
         }))
     }
 
+    /// A member has done a job for a caller, who does not wait for the end of a worker that has done enough: he may
+    /// be cancelled while he waits.
+    fn hand_in(self: Arc<Self>, member: Member, lives: bool) {
+        if !lives || member.jobs < self.settings.jobs_per_worker {
+            let member = self.keep(member, lives);
+            return self.put_back(member);
+        }
+        let (crew, kid) = (self.clone(), member.worker.kid.clone());
+        let retire = move || {
+            let member = crew.keep(member, lives);
+            crew.put_back(member);
+        };
+        if home::spawn("end of a worker", retire).is_err() {
+            // Its socket went with the closure, so it ends by that.
+            self.forget(&kid);
+            self.put_back(None);
+        }
+    }
+
     /// A member has nothing to do: it takes the next job, or becomes idle.
     fn put_back(self: Arc<Self>, member: Option<Member>) {
         let mut state = self.lock();
@@ -536,11 +563,9 @@ impl Borrowed {
         };
         let outcome = crew.call(member, outgoing);
         self.outgoing = None;
-        let member = self
-            .member
-            .take()
-            .and_then(|member| crew.keep(member, outcome.is_ok()));
-        crew.put_back(member);
+        if let Some(member) = self.member.take() {
+            crew.hand_in(member, outcome.is_ok());
+        }
         outcome
     }
 }

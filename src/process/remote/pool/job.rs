@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 
 use crate::channel::Sender;
+use crate::ipc::CodecError;
 use crate::ipc::link::Outgoing;
 use crate::runtime::Outside;
 use crate::sync::Event;
@@ -28,6 +30,9 @@ pub(super) struct Job {
     state: Mutex<State>,
     /// Set once, before `done`.
     outcome: OnceLock<Outcome>,
+    /// What stands in the outcome and is there but once: ends of pipes and the like. For the first who asks.
+    /// `None` when nothing of the kind stands in it.
+    brought: Mutex<Option<Vec<OwnedFd>>>,
     done: Event,
 }
 
@@ -37,7 +42,7 @@ struct State {
     callbacks: Vec<Callback>,
     /// Those who collect jobs as they end, and know this one by its number.
     collectors: Vec<(Sender<usize>, usize)>,
-    /// Its end was asked for by `kill`.
+    /// Its end was asked for by `kill`, before it had ended. If it was running, its worker was sent the signal.
     is_killed: bool,
 }
 
@@ -57,6 +62,7 @@ impl Job {
                 is_killed: false,
             }),
             outcome: OnceLock::new(),
+            brought: Mutex::default(),
             done: Event::new(),
         })
     }
@@ -85,6 +91,11 @@ impl Job {
         matches!(self.lock().phase, Phase::Waiting(_))
     }
 
+    /// Whether `kill` came before its end.
+    pub(super) fn is_killed(&self) -> bool {
+        self.lock().is_killed
+    }
+
     /// As `end`, if no worker has begun with it.
     pub(super) fn end_waiting(&self, error: TaskError) -> Option<Vec<Callback>> {
         let state = self.lock();
@@ -110,6 +121,11 @@ impl Job {
         let outgoing = std::mem::replace(&mut state.phase, Phase::Ended);
         let outcome = match outcome {
             Err(TaskError::Died { .. }) if state.is_killed => Err(TaskError::Terminated),
+            Ok(Reply::Done(mut parcel)) => {
+                let brought = std::mem::take(&mut parcel.descriptors);
+                *self.brought() = (!brought.is_empty()).then_some(brought);
+                Ok(Reply::Done(parcel))
+            }
             outcome => outcome,
         };
         let callbacks = std::mem::take(&mut state.callbacks);
@@ -156,8 +172,22 @@ impl Job {
             Some(Err(error)) => Err(error.clone()),
             Some(Ok(Reply::Panicked(panic))) => Err(TaskError::Panicked(panic.clone())),
             Some(Ok(Reply::Failed(error))) => Err(TaskError::Codec(error.clone())),
-            Some(Ok(Reply::Done(parcel))) => Ok(parcel.unpack_copy()?),
+            Some(Ok(Reply::Done(parcel))) => {
+                let brought = self.brought().as_mut().map(std::mem::take);
+                Ok(match brought {
+                    None => parcel.unpack_copy()?,
+                    Some(brought) if brought.is_empty() => {
+                        let text = "it holds what is there once, and somebody has had it";
+                        return Err(CodecError::of::<R>(text).into());
+                    }
+                    Some(brought) => parcel.unpack_with(brought)?,
+                })
+            }
         }
+    }
+
+    fn brought(&self) -> MutexGuard<'_, Option<Vec<OwnedFd>>> {
+        self.brought.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[track_caller]
@@ -200,11 +230,12 @@ impl<R> TaskHandle<R> {
         self.job.collect(collector, number);
     }
 
-    /// Waits for the job to end and returns the function's value; as often as wanted.
+    /// Waits for the job to end and returns the function's value; as often as wanted. A value with ends of pipes,
+    /// shared objects or shared memory is there once: for the first who asks, be it a callback.
     ///
     /// # Errors
     ///
-    /// [`TaskError`].
+    /// [`TaskError`]; `Codec` also for such a value that somebody has had.
     ///
     /// # Cancellation
     ///
@@ -276,7 +307,7 @@ impl<R> TaskHandle<R> {
     pub fn kill(&self) {
         let is_waiting = {
             let mut state = self.job.lock();
-            state.is_killed = true;
+            state.is_killed |= !matches!(state.phase, Phase::Ended);
             match &state.phase {
                 // Under the lock: the job has not ended, so its worker is at no other.
                 Phase::Running(kid) => drop(kid.signal(Signal::KILL)),

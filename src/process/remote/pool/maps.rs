@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::channel::{Receiver, Sender, unbounded};
 use crate::ipc::link::Outgoing;
 use crate::ipc::parcel::Parcel;
+use crate::runtime::Outside;
 
 use super::super::error::{ProcessPanic, TaskError};
 use super::super::function::Function;
@@ -133,9 +134,11 @@ where
         handle.collect(sender.clone(), place);
     }
     drop(sender);
-    receiver
-        .into_iter()
-        .map(move |place| (place, handles[place].get()))
+    std::iter::from_fn(move || {
+        let _outside = Outside::here();
+        receiver.recv().ok()
+    })
+    .map(move |place| (place, handles[place].get()))
 }
 
 /// What both iterators do: take items, cut chunks, send them off.
@@ -154,7 +157,7 @@ impl<I: Iterator<Item: Serialize>> Feed<I> {
             items,
             function: function.map_err(PoolError::from),
             chunk: 1,
-            ahead: crew.settings.workers * 2,
+            ahead: crew.settings.workers.saturating_mul(2),
         }
     }
 
@@ -306,6 +309,7 @@ where
             if self.sent.is_empty() {
                 return None;
             }
+            let _outside = Outside::here();
             let Ok(first) = self.ended.1.recv() else {
                 unreachable!("this end sends as well");
             };

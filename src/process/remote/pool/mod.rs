@@ -7,6 +7,7 @@
 mod callbacks;
 mod crew;
 mod error;
+mod initializer;
 mod job;
 mod maps;
 #[expect(

@@ -16,6 +16,7 @@ use super::super::function::Function;
 use super::super::protocol;
 use super::crew::{Crew, Settings};
 use super::error::PoolError;
+use super::initializer::Initializer;
 use super::job::{Job, TaskHandle};
 use super::maps::{self, IMap, IMapUnordered};
 
@@ -62,7 +63,7 @@ pub struct ProcessPool {
 pub struct PoolBuilder {
     workers: Option<usize>,
     name: Option<String>,
-    initializer: Option<Result<Parcel, PoolError>>,
+    initializer: Option<Result<Arc<Initializer>, PoolError>>,
     jobs_per_worker: Option<usize>,
     is_silent: bool,
 }
@@ -82,14 +83,14 @@ impl PoolBuilder {
 
     /// A function that each worker calls, with this argument, before its first job. One that panics breaks the
     /// pool.
+    ///
+    /// The argument is encoded for each worker anew, on a thread of its own, so that a shared object in it, such as a
+    /// queue or a lock, is known to each. An end of a pipe in it would be one for all workers.
     pub fn initializer<A>(mut self, f: fn(A), argument: A) -> Self
     where
-        A: Serialize + DeserializeOwned,
+        A: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
-        let packed = Function::of(f)
-            .map_err(PoolError::from)
-            .and_then(|function| Ok(Parcel::pack_after(function.write().to_vec(), &argument)?));
-        self.initializer = Some(packed);
+        self.initializer = Some(Initializer::new(f, argument).map(Arc::new));
         self
     }
 
@@ -253,7 +254,9 @@ impl ProcessPool {
         R: Serialize + DeserializeOwned,
     {
         let items: Vec<I::Item> = items.into_iter().collect();
-        let chunk = items.len().div_ceil(self.crew.settings.workers * 4);
+        let chunk = items
+            .len()
+            .div_ceil(self.crew.settings.workers.saturating_mul(4));
         maps::all(&self.crew, items, Function::of_chunk(f), chunk)
     }
 
@@ -283,7 +286,9 @@ impl ProcessPool {
         R: Serialize + DeserializeOwned,
     {
         let items: Vec<(A, B)> = items.into_iter().collect();
-        let chunk = items.len().div_ceil(self.crew.settings.workers * 4);
+        let chunk = items
+            .len()
+            .div_ceil(self.crew.settings.workers.saturating_mul(4));
         maps::all(&self.crew, items, Function::of_pairs(f), chunk)
     }
 
