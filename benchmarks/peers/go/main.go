@@ -84,6 +84,7 @@ func main() {
 		"fib":             fibonacci,
 		"unbalanced":      unbalanced,
 		"ping_pong":       pingPong,
+		"ping_pong_timeout": pingPongTimeout,
 		"ring":            ring,
 		"mpsc":            mpsc,
 		"mutex_free":      mutexFree,

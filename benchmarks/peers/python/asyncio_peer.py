@@ -117,6 +117,29 @@ def ping_pong():
     measured(one)
 
 
+def ping_pong_timeout():
+    trips = 2_000
+
+    async def one():
+        there, back = asyncio.Queue(1), asyncio.Queue(1)
+
+        async def echo():
+            while True:
+                await back.put(await asyncio.wait_for(there.get(), 60))
+
+        async def ask():
+            for n in range(trips):
+                await there.put(n)
+                assert await asyncio.wait_for(back.get(), 60) == n
+
+        echoing = asyncio.create_task(echo())
+        took = await clocked(trips, ask())
+        echoing.cancel()
+        return took
+
+    measured(one)
+
+
 def ring():
     tasks, passes = 503, 10_000
 
@@ -272,6 +295,7 @@ CASES = {
     "skynet": skynet,
     "fib": fibonacci,
     "ping_pong": ping_pong,
+    "ping_pong_timeout": ping_pong_timeout,
     "ring": ring,
     "mpsc": mpsc,
     "mutex_free": mutex_free,

@@ -97,6 +97,29 @@ def ping_pong():
     rounds(one)
 
 
+def ping_pong_timeout():
+    trips = 5_000
+
+    def one():
+        there, back = SimpleQueue(1), SimpleQueue(1)
+
+        def echo():
+            while True:
+                back.put(there.get(timeout=60))
+
+        def ask():
+            for n in range(trips):
+                there.put(n)
+                assert back.get(timeout=60) == n
+
+        echoing = gevent.spawn(echo)
+        took = timed(trips, ask)
+        echoing.kill()
+        return took
+
+    rounds(one)
+
+
 def ring():
     tasks, passes = 503, 10_000
 
@@ -238,6 +261,7 @@ CASES = {
     "skynet": skynet,
     "fib": fibonacci,
     "ping_pong": ping_pong,
+    "ping_pong_timeout": ping_pong_timeout,
     "ring": ring,
     "mpsc": mpsc,
     "mutex_free": mutex_free,
