@@ -236,6 +236,12 @@ impl fmt::Display for Case {
     }
 }
 
+impl Case {
+    pub fn find(name: &str) -> Option<Case> {
+        all().into_iter().find(|case| case.to_string() == name)
+    }
+}
+
 /// All cases, in the order of the report.
 pub fn all() -> Vec<Case> {
     // Sizes on one worker, sizes on two; those of the second half of each pair are in `--quick` too.
