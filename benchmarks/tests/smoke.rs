@@ -135,14 +135,25 @@ fn ctrl_c_leaves_a_report_of_what_was_measured() {
     let folder = Folder::new("stopped");
     let file = folder.0.join("results.json");
     let mut run = Command::new(env!("CARGO_BIN_EXE_benchmarks"))
-        .args(["--only", "^generator/corosensei", "--span", "1", "--reps", "1000000", "--to"])
+        .args([
+            "--only",
+            "^generator/corosensei",
+            "--span",
+            "1",
+            "--reps",
+            "1000000",
+            "--to",
+        ])
         .arg(&file)
         .stdout(Stdio::null())
         .spawn()
         .expect("the program runs");
     // It is written after each repetition.
     while !file.exists() {
-        assert!(run.try_wait().expect("our child").is_none(), "it ended by itself");
+        assert!(
+            run.try_wait().expect("our child").is_none(),
+            "it ended by itself"
+        );
         // real sleep: another process is waited for
         thread::sleep(Duration::from_millis(5));
     }
