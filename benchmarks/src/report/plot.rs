@@ -51,8 +51,10 @@ pub fn inline(growth: &Growth, series: &[Series]) -> Option<String> {
 /// As a file of its own, which brings its variables along.
 pub fn standalone(growth: &Growth, series: &[Series]) -> Option<String> {
     let text = name_colors(&draw(growth, series)?);
+    // With a ground of its own: the page around it may not follow the reader's choice.
     let style = format!(
-        "<style>{}\ntext{{font-family:system-ui,sans-serif}}</style>",
+        "<style>{}\ntext{{font-family:system-ui,sans-serif}}</style>\n\
+         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"8\" fill=\"var(--card)\"/>",
         palette::variables("svg")
     );
     let end = text.find('>')? + 1;
