@@ -12,6 +12,7 @@ pub enum What {
     Skynet,
     Fib,
     PingPong,
+    PingPongTimeout,
     Ring,
     Mpsc,
     MutexFree,
@@ -80,13 +81,14 @@ struct Description {
 }
 
 impl What {
-    pub const ALL: [What; 28] = [
+    pub const ALL: [What; 29] = [
         What::Yield,
         What::SpawnJoin,
         What::Skynet,
         What::Fib,
         What::Unbalanced,
         What::PingPong,
+        What::PingPongTimeout,
         What::Ring,
         What::Mpsc,
         What::MutexFree,
@@ -149,6 +151,7 @@ impl What {
                 | What::SpawnJoin
                 | What::Fib
                 | What::PingPong
+                | What::PingPongTimeout
                 | What::Ring
                 | What::Mpsc
                 | What::MutexFree
@@ -181,6 +184,7 @@ impl What {
             What::Fib => ("fib", Group::Tasks, "task", "Fibonacci numbers the silly way: each call spawns two tasks and joins them."),
             What::Unbalanced => ("unbalanced", Group::Tasks, "task", "64 tasks that have all started on one of two workers compute for a while: who can move a started task wins. Ours cannot, by design."),
             What::PingPong => ("ping_pong", Group::Waiting, "round trip", "A number to another task and back, by two channels with room for one."),
+            What::PingPongTimeout => ("ping_pong_timeout", Group::Waiting, "round trip", "The same, but each of the two waits has a limit of a minute, which is never reached: a timer is set and taken back."),
             What::Ring => ("ring", Group::Waiting, "pass", "503 tasks hand a token round, by a channel each with room for one."),
             What::Mpsc => ("mpsc", Group::Waiting, "item", "So many producers and one consumer at a channel with room for 1,000."),
             What::MutexFree => ("mutex_free", Group::Waiting, "lock", "Lock, add, unlock; nobody else wants it."),
@@ -232,6 +236,12 @@ impl fmt::Display for Case {
     }
 }
 
+impl Case {
+    pub fn find(name: &str) -> Option<Case> {
+        all().into_iter().find(|case| case.to_string() == name)
+    }
+}
+
 /// All cases, in the order of the report.
 pub fn all() -> Vec<Case> {
     // Sizes on one worker, sizes on two; those of the second half of each pair are in `--quick` too.
@@ -245,6 +255,7 @@ pub fn all() -> Vec<Case> {
         (What::Fib, &[25], &[20], &[25], &[20]),
         (What::Unbalanced, &[], &[], &[], &[64]),
         (What::PingPong, &[], &[0], &[], &[0]),
+        (What::PingPongTimeout, &[], &[0], &[], &[]),
         (What::Ring, &[], &[0], &[0], &[]),
         (What::Mpsc, &[], &[1, 4], &[1], &[4]),
         (What::MutexFree, &[], &[0], &[], &[]),

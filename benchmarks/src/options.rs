@@ -17,7 +17,7 @@ usage: cargo run --release -p benchmarks -- [OPTION...]
   --reps N         repetitions (5; quick: 2)
   --span MS        how long one measurement lasts at least (200; quick: 40; servers four times)
   --patience N     how often a sample is taken again that others disturbed (3; quick: 0)
-  --counts         count instructions too, by callgrind
+  --counts         count instructions too, by callgrind; with --reps 0 nothing else
   --python PATH    the interpreter of the Python peers (python3)
   --to FILE        where the results go (benchmarks/results/DATE.json); the pages beside it
   --append FILE    adds to these results
@@ -73,7 +73,7 @@ impl Options {
                         options.peers.push(peer);
                     }
                 }
-                Long("reps") => options.repetitions = Some(above_zero(&mut parser)?),
+                Long("reps") => options.repetitions = Some(parser.value()?.parse()?),
                 Long("span") => options.span_ms = Some(above_zero(&mut parser)? as u64),
                 Long("patience") => options.patience = Some(parser.value()?.parse()?),
                 Long("counts") => options.with_counts = true,
@@ -86,6 +86,11 @@ impl Options {
                 Long("help") | Short('h') => options.help = true,
                 other => return Err(other.unexpected()),
             }
+        }
+        if options.repetitions == Some(0) && !options.with_counts {
+            return Err(
+                "--reps 0 leaves --counts only; without it, wanted is a number above 0".into(),
+            );
         }
         if options.append.is_some() && options.to.is_some() {
             return Err("--append names the file already; leave out --to".into());

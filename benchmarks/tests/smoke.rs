@@ -1,8 +1,13 @@
 //! The program as its users start it: a quick case of each peer, the files that come out, wrong words.
 
+#![allow(clippy::disallowed_methods)] // No green threads here.
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::{env, fs, process};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+use std::{env, fs, process, thread};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A folder that goes with the test.
 struct Folder(PathBuf);
@@ -123,6 +128,39 @@ fn two_runs_become_one_file() {
     assert_eq!((samples("generator"), samples("switch")), (2, 1));
     let output = benchmarks(&["--report", name]);
     assert!(text(&output.stdout).contains("corosensei, bare"));
+}
+
+#[test]
+fn ctrl_c_leaves_a_report_of_what_was_measured() {
+    let folder = Folder::new("stopped");
+    let file = folder.0.join("results.json");
+    let mut run = Command::new(env!("CARGO_BIN_EXE_benchmarks"))
+        .args([
+            "--only",
+            "^generator/corosensei",
+            "--span",
+            "1",
+            "--reps",
+            "1000000",
+            "--to",
+        ])
+        .arg(&file)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program runs");
+    // It is written after each repetition.
+    while !file.exists() {
+        assert!(
+            run.try_wait().expect("our child").is_none(),
+            "it ended by itself"
+        );
+        // real sleep: another process is waited for
+        thread::sleep(Duration::from_millis(5));
+    }
+    kill_process(Pid::from_child(&run), Signal::INT).expect("it runs");
+    assert!(run.wait().expect("our child").success());
+    assert!(!outcomes(&file).is_empty());
+    assert!(file.with_extension("html").exists());
 }
 
 #[test]

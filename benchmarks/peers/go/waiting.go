@@ -4,6 +4,7 @@ package main
 import (
 	"runtime"
 	"sync"
+	"time"
 )
 
 func pingPong(t task) {
@@ -19,6 +20,48 @@ func pingPong(t task) {
 			for n := range trips {
 				there <- n
 				if <-back != n {
+					panic("a wrong number")
+				}
+			}
+		})
+		close(there)
+		return r
+	})
+}
+
+// A number, or false when a minute is over.
+func receiveWithin(channel <-chan int, limit *time.Timer) (int, bool) {
+	limit.Reset(time.Minute)
+	select {
+	case n, ok := <-channel:
+		return n, ok
+	case <-limit.C:
+		return 0, false
+	}
+}
+
+func pingPongTimeout(t task) {
+	const trips = 50_000
+	t.rounds(func() round {
+		there, back := make(chan int, 1), make(chan int, 1)
+		go func() {
+			// One timer, set again each time: cheaper than time.After.
+			limit := time.NewTimer(time.Minute)
+			defer limit.Stop()
+			for {
+				n, ok := receiveWithin(there, limit)
+				if !ok {
+					return
+				}
+				back <- n
+			}
+		}()
+		limit := time.NewTimer(time.Minute)
+		defer limit.Stop()
+		r := timed(trips, func() {
+			for n := range trips {
+				there <- n
+				if got, _ := receiveWithin(back, limit); got != n {
 					panic("a wrong number")
 				}
 			}

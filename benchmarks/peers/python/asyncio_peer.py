@@ -117,6 +117,29 @@ def ping_pong():
     measured(one)
 
 
+def ping_pong_timeout():
+    trips = 2_000
+
+    async def one():
+        there, back = asyncio.Queue(1), asyncio.Queue(1)
+
+        async def echo():
+            while True:
+                await back.put(await asyncio.wait_for(there.get(), 60))
+
+        async def ask():
+            for n in range(trips):
+                await there.put(n)
+                assert await asyncio.wait_for(back.get(), 60) == n
+
+        echoing = asyncio.create_task(echo())
+        took = await clocked(trips, ask())
+        echoing.cancel()
+        return took
+
+    measured(one)
+
+
 def ring():
     tasks, passes = 503, 10_000
 
@@ -207,6 +230,9 @@ async def sleep_all(tasks, seconds, times):
 
 
 def timers():
+    if SIZE > 10_000:
+        cannot("a hundred thousand sleepers at a time take it seconds a round")
+
     measured(lambda: clocked(SIZE * 5, sleep_all(SIZE, 0.001, 5)))
 
 
@@ -221,6 +247,9 @@ def short_sleep():
 
 
 def sleepers():
+    if SIZE > 100_000:
+        cannot("a million tasks take it half a minute to start")
+
     async def one():
         await sleep_all(1, 0.001, 1)
         started = 0
@@ -272,6 +301,7 @@ CASES = {
     "skynet": skynet,
     "fib": fibonacci,
     "ping_pong": ping_pong,
+    "ping_pong_timeout": ping_pong_timeout,
     "ring": ring,
     "mpsc": mpsc,
     "mutex_free": mutex_free,

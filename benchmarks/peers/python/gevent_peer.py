@@ -97,6 +97,29 @@ def ping_pong():
     rounds(one)
 
 
+def ping_pong_timeout():
+    trips = 5_000
+
+    def one():
+        there, back = SimpleQueue(1), SimpleQueue(1)
+
+        def echo():
+            while True:
+                back.put(there.get(timeout=60))
+
+        def ask():
+            for n in range(trips):
+                there.put(n)
+                assert back.get(timeout=60) == n
+
+        echoing = gevent.spawn(echo)
+        took = timed(trips, ask)
+        echoing.kill()
+        return took
+
+    rounds(one)
+
+
 def ring():
     tasks, passes = 503, 10_000
 
@@ -188,6 +211,9 @@ def sleep_all(tasks, seconds, times):
 
 
 def timers():
+    if SIZE > 10_000:
+        cannot("a hundred thousand sleepers at a time take it seconds a round")
+
     rounds(lambda: timed(SIZE * 5, lambda: sleep_all(SIZE, 0.001, 5)))
 
 
@@ -238,6 +264,7 @@ CASES = {
     "skynet": skynet,
     "fib": fibonacci,
     "ping_pong": ping_pong,
+    "ping_pong_timeout": ping_pong_timeout,
     "ring": ring,
     "mpsc": mpsc,
     "mutex_free": mutex_free,

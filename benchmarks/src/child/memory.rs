@@ -10,6 +10,9 @@ use crate::metric::Metric;
 /// Longer than any measurement.
 pub const FOR_EVER: Duration = Duration::from_secs(3_600);
 
+/// A limit that is never reached.
+pub const A_MINUTE: Duration = Duration::from_secs(60);
+
 /// Bytes that are resident, and the page tables of all.
 pub fn resident(pid: u32) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;

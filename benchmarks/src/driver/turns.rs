@@ -41,6 +41,8 @@ pub fn take(
     // It would keep a CPU busy otherwise.
     let is_hidden = bar.is_hidden();
     let is_stopped = || plan.is_stopped.load(Ordering::Relaxed);
+    // Asked once in a run, not in each repetition.
+    let mut unable: Vec<(Case, Peer)> = Vec::new();
     for repetition in 0..plan.repetitions {
         if is_hidden {
             eprintln!("repetition {} of {}", repetition + 1, plan.repetitions);
@@ -50,7 +52,9 @@ pub fn take(
                 break;
             }
             bar.set_message(format!("{case}/{}", peer.id()));
-            one(plan, launcher, results, &case, peer);
+            if !unable.contains(&(case, peer)) && !one(plan, launcher, results, &case, peer) {
+                unable.push((case, peer));
+            }
             bar.inc(1);
         }
         save(results)?;
@@ -74,12 +78,9 @@ fn order(pairs: &[(Case, Peer)], repetition: usize) -> Vec<(Case, Peer)> {
     all
 }
 
-fn one(plan: &Plan, launcher: &Launcher, results: &mut Results, case: &Case, peer: Peer) {
+/// One sample; `false` when the peer cannot.
+fn one(plan: &Plan, launcher: &Launcher, results: &mut Results, case: &Case, peer: Peer) -> bool {
     let name = case.to_string();
-    let before = results.outcome(&name, peer.id());
-    if before.is_some_and(|outcome| outcome.cannot.is_some()) {
-        return;
-    }
     let mut best: Option<(Vec<(Metric, f64)>, f64)> = None;
     for _ in 0..=plan.patience {
         let outcome = launcher.measure(case, peer);
@@ -91,11 +92,11 @@ fn one(plan: &Plan, launcher: &Launcher, results: &mut Results, case: &Case, pee
             Ok(Outcome::Figures { figures, others }) => (figures, others),
             Ok(Outcome::Cannot(reason)) => {
                 results.add_cannot(&name, peer.id(), reason);
-                return;
+                return false;
             }
             Err(e) => {
                 results.add_cannot(&name, peer.id(), e.to_string());
-                return;
+                return false;
             }
         };
         // Chosen by the disturbance, never by the result.
@@ -106,12 +107,12 @@ fn one(plan: &Plan, launcher: &Launcher, results: &mut Results, case: &Case, pee
             break;
         }
     }
-    let Some((figures, others)) = best else {
-        return;
-    };
-    for (metric, value) in figures {
-        results.add(&name, peer.id(), metric, Sample { value, others });
+    if let Some((figures, others)) = best {
+        for (metric, value) in figures {
+            results.add(&name, peer.id(), metric, Sample { value, others });
+        }
     }
+    true
 }
 
 fn count_all(plan: &Plan, launcher: &Launcher, results: &mut Results) -> io::Result<()> {

@@ -14,7 +14,7 @@ use greenloom::{JoinHandle, Runtime, select, sleep, spawn, yield_now};
 use super::{greenloom_net, greenloom_process};
 use crate::cases::{Group, What};
 use crate::child::measure::{Cannot, Round, Task, compute};
-use crate::child::memory::{FOR_EVER, short_sleep, timers, watch_sleepers};
+use crate::child::memory::{A_MINUTE, FOR_EVER, short_sleep, timers, watch_sleepers};
 use crate::child::span::{Span, yields_each};
 
 pub(super) fn runtime(workers: usize) -> Runtime {
@@ -45,6 +45,7 @@ fn on_a_runtime(task: &Task) {
         What::Fib => rounds(fibonacci),
         What::Unbalanced => rounds(unbalanced),
         What::PingPong => rounds(|_| ping_pong()),
+        What::PingPongTimeout => rounds(|_| ping_pong_timeout()),
         What::Ring => rounds(|_| ring()),
         What::Mpsc => rounds(mpsc),
         What::MutexFree => rounds(|_| mutex_free()),
@@ -195,6 +196,26 @@ fn ping_pong() -> Round {
         })
     });
     let round = asker.join().unwrap();
+    echo.join().unwrap();
+    round
+}
+
+fn ping_pong_timeout() -> Round {
+    const TRIPS: usize = 50_000;
+    let (there, their_end) = bounded::<usize>(1);
+    let (back, our_end) = bounded::<usize>(1);
+    let echo = spawn(move || {
+        while let Ok(item) = their_end.recv_timeout(A_MINUTE) {
+            back.send(item).unwrap();
+        }
+    });
+    let round = Round::timed(TRIPS, || {
+        for n in 0..TRIPS {
+            there.send(n).unwrap();
+            assert_eq!(our_end.recv_timeout(A_MINUTE), Ok(n));
+        }
+    });
+    drop(there);
     echo.join().unwrap();
     round
 }

@@ -15,7 +15,7 @@ use may::sync::{Mutex, Semphore, mpsc};
 use super::may_net;
 use crate::cases::What;
 use crate::child::measure::{Cannot, Round, Task, cannot};
-use crate::child::memory::{FOR_EVER, short_sleep, timers, watch_sleepers};
+use crate::child::memory::{A_MINUTE, FOR_EVER, short_sleep, timers, watch_sleepers};
 use crate::child::span::{Span, yields_each};
 
 /// Two mappings a stack, and Linux allows 65,530 of them in a process.
@@ -47,6 +47,7 @@ pub(super) fn run(task: &Task) -> Result<(), Cannot> {
         // With one of two workers computing, the tasks that it was handed never start.
         What::Unbalanced => return cannot("tasks that were handed to a busy worker wait for it"),
         What::PingPong => rounds(|_| ping_pong()),
+        What::PingPongTimeout => rounds(|_| ping_pong_timeout()),
         What::Ring => rounds(|_| ring()),
         What::Mpsc => rounds(items),
         What::MutexFree => rounds(|_| mutex_free()),
@@ -158,6 +159,26 @@ fn ping_pong() -> Round {
         })
     });
     let round = asker.join().unwrap();
+    echo.join().unwrap();
+    round
+}
+
+fn ping_pong_timeout() -> Round {
+    const TRIPS: usize = 50_000;
+    let (there, their_end) = mpsc::channel::<usize>();
+    let (back, our_end) = mpsc::channel::<usize>();
+    let echo = go!(move || {
+        while let Ok(item) = their_end.recv_timeout(A_MINUTE) {
+            back.send(item).unwrap();
+        }
+    });
+    let round = Round::timed(TRIPS, || {
+        for n in 0..TRIPS {
+            there.send(n).unwrap();
+            assert_eq!(our_end.recv_timeout(A_MINUTE), Ok(n));
+        }
+    });
+    drop(there);
     echo.join().unwrap();
     round
 }

@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use async_channel::bounded;
+use async_channel::{Receiver, bounded};
 use async_executor::{Executor, Task};
 use async_lock::{Mutex, Semaphore};
 use smol::Timer;
-use smol::future::{race, yield_now};
+use smol::future::{or, race, yield_now};
 
 use super::smol_net;
 use crate::cases::What;
 use crate::child::measure::{self, Cannot, Round, cannot, compute};
-use crate::child::memory::{FOR_EVER, short_sleep, timers, watch_sleepers};
+use crate::child::memory::{A_MINUTE, FOR_EVER, short_sleep, timers, watch_sleepers};
 use crate::child::span::{Span, yields_each};
 
 pub(super) static EXECUTOR: Executor<'static> = Executor::new();
@@ -39,6 +39,7 @@ pub(super) fn run(task: &measure::Task) -> Result<(), Cannot> {
         What::Fib => task.rounds(|| root(fibonacci(size))),
         What::Unbalanced => task.rounds(|| root(unbalanced(size))),
         What::PingPong => task.rounds(|| root(ping_pong())),
+        What::PingPongTimeout => task.rounds(|| root(ping_pong_timeout())),
         What::Ring => task.rounds(|| root(ring())),
         What::Mpsc => task.rounds(|| root(items(size))),
         What::MutexFree => task.rounds(|| root(mutex_free())),
@@ -196,6 +197,35 @@ async fn ping_pong() -> Round {
         Round::since(began, TRIPS)
     });
     let round = asker.await;
+    echo.await;
+    round
+}
+
+/// smol has no such call; this is how its users write it.
+async fn receive_within(receiver: &Receiver<usize>, limit: Duration) -> Option<usize> {
+    or(async { receiver.recv().await.ok() }, async {
+        Timer::after(limit).await;
+        None
+    })
+    .await
+}
+
+async fn ping_pong_timeout() -> Round {
+    const TRIPS: usize = 50_000;
+    let (there, their_end) = bounded::<usize>(1);
+    let (back, our_end) = bounded::<usize>(1);
+    let echo = EXECUTOR.spawn(async move {
+        while let Some(item) = receive_within(&their_end, A_MINUTE).await {
+            back.send(item).await.unwrap();
+        }
+    });
+    let began = Instant::now();
+    for n in 0..TRIPS {
+        there.send(n).await.unwrap();
+        assert_eq!(receive_within(&our_end, A_MINUTE).await, Some(n));
+    }
+    let round = Round::since(began, TRIPS);
+    drop(there);
     echo.await;
     round
 }

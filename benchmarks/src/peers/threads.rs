@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::http;
 use crate::cases::What;
 use crate::child::measure::{Cannot, Round, Task, cannot, compute};
-use crate::child::memory::{FOR_EVER, short_sleep, timers, watch_sleepers};
+use crate::child::memory::{A_MINUTE, FOR_EVER, short_sleep, timers, watch_sleepers};
 use crate::child::span::{Span, yields_each};
 
 /// More take whole seconds, or hit the system's limit.
@@ -36,6 +36,7 @@ pub(super) fn run(task: &Task) -> Result<(), Cannot> {
         What::SpawnJoin => task.rounds(spawn_join),
         What::Unbalanced => task.rounds(|| unbalanced(size)),
         What::PingPong => task.rounds(ping_pong),
+        What::PingPongTimeout => task.rounds(ping_pong_timeout),
         What::Ring => task.rounds(ring),
         What::Mpsc => task.rounds(|| mpsc(size)),
         What::MutexFree => task.rounds(mutex_free),
@@ -122,6 +123,26 @@ fn ping_pong() -> Round {
         })
     });
     let round = asker.join().unwrap();
+    echo.join().unwrap();
+    round
+}
+
+fn ping_pong_timeout() -> Round {
+    const TRIPS: usize = 5_000;
+    let (there, their_end) = sync_channel::<usize>(1);
+    let (back, our_end) = sync_channel::<usize>(1);
+    let echo = spawn(move || {
+        while let Ok(item) = their_end.recv_timeout(A_MINUTE) {
+            back.send(item).unwrap();
+        }
+    });
+    let round = Round::timed(TRIPS, || {
+        for n in 0..TRIPS {
+            there.send(n).unwrap();
+            assert_eq!(our_end.recv_timeout(A_MINUTE), Ok(n));
+        }
+    });
+    drop(there);
     echo.join().unwrap();
     round
 }

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::{JoinHandle, yield_now};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::tokio_net;
 use crate::cases::What;
 use crate::child::measure::{Cannot, Round, Task, cannot, compute};
-use crate::child::memory::{FOR_EVER, short_sleep, timers, watch_sleepers};
+use crate::child::memory::{A_MINUTE, FOR_EVER, short_sleep, timers, watch_sleepers};
 use crate::child::span::{Span, yields_each};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,7 @@ pub(super) fn run(flavor: Flavor, task: &Task) -> Result<(), Cannot> {
         What::Fib => task.rounds(|| root(&runtime, fibonacci(size))),
         What::Unbalanced => task.rounds(|| root(&runtime, unbalanced(size))),
         What::PingPong => task.rounds(|| root(&runtime, ping_pong())),
+        What::PingPongTimeout => task.rounds(|| root(&runtime, ping_pong_timeout())),
         What::Ring => task.rounds(|| root(&runtime, ring())),
         What::Mpsc => task.rounds(|| root(&runtime, items(size))),
         What::MutexFree => task.rounds(|| root(&runtime, mutex_free())),
@@ -217,6 +218,26 @@ async fn ping_pong() -> Round {
         Round::since(began, TRIPS)
     });
     let round = asker.await.unwrap();
+    echo.await.unwrap();
+    round
+}
+
+async fn ping_pong_timeout() -> Round {
+    const TRIPS: usize = 50_000;
+    let (there, mut their_end) = mpsc::channel::<usize>(1);
+    let (back, mut our_end) = mpsc::channel::<usize>(1);
+    let echo = tokio::spawn(async move {
+        while let Ok(Some(item)) = timeout(A_MINUTE, their_end.recv()).await {
+            back.send(item).await.unwrap();
+        }
+    });
+    let began = Instant::now();
+    for n in 0..TRIPS {
+        there.send(n).await.unwrap();
+        assert_eq!(timeout(A_MINUTE, our_end.recv()).await, Ok(Some(n)));
+    }
+    let round = Round::since(began, TRIPS);
+    drop(there);
     echo.await.unwrap();
     round
 }

@@ -2,40 +2,56 @@
 
 use std::fmt::Write as _;
 
-use super::rows::{Rows, rows};
+use super::rows::{Row, Rows, rows};
 use crate::cases;
 use crate::metric::thousands;
 use crate::peers::list::Peer;
 use crate::results::Results;
 
-/// A line for each case, a column for each peer that has a figure in any of them.
-///
-/// `None` for all cases.
-pub fn table(results: &Results, only: Option<&[&str]>) -> String {
-    let all: Vec<Rows> = cases::all()
-        .into_iter()
-        .filter(|case| only.is_none_or(|only| only.contains(&case.to_string().as_str())))
-        .filter_map(|case| rows(results, case))
-        .collect();
-    let has = |peer: &Peer| {
-        all.iter()
-            .any(|rows| rows.rows.iter().any(|row| row.peer == *peer))
+/// A column of a table: the best of one or several peers.
+#[derive(Clone, Debug)]
+pub struct Column {
+    pub title: &'static str,
+    pub peers: Vec<Peer>,
+}
+
+/// A column for each peer.
+fn of_each() -> Vec<Column> {
+    let of = |peer: Peer| Column {
+        title: peer.title(),
+        peers: vec![peer],
     };
-    let peers: Vec<Peer> = Peer::ALL.into_iter().filter(has).collect();
+    Peer::ALL.into_iter().map(of).collect()
+}
+
+/// All cases, all peers that have a figure.
+pub fn full_table(results: &Results) -> String {
+    let cases = cases::all().into_iter();
+    let all: Vec<Rows> = cases.filter_map(|case| rows(results, case)).collect();
+    table(&all, of_each(), name)
+}
+
+/// A line for each case, the best runtime in bold; columns that stay empty are left out.
+pub fn table(all: &[Rows], mut columns: Vec<Column>, name: impl Fn(&Rows) -> String) -> String {
+    // Rows are sorted from best to worst.
+    let of = |rows: &Rows, column: &Column| {
+        let is_of = |row: &&Row| column.peers.contains(&row.peer);
+        rows.rows.iter().find(is_of).map(|row| row.first.median)
+    };
+    columns.retain(|column| all.iter().any(|rows| of(rows, column).is_some()));
     let mut text = String::from("| |");
-    for peer in &peers {
-        let _ = write!(text, " {} |", peer.title());
+    for column in &columns {
+        let _ = write!(text, " {} |", column.title);
     }
     text.push_str("\n|---|");
-    text.push_str(&"---:|".repeat(peers.len()));
-    for rows in &all {
+    text.push_str(&"---:|".repeat(columns.len()));
+    for rows in all {
         let _ = write!(text, "\n| {} |", name(rows));
         let best = rows.rows.iter().find(|row| !row.peer.is_floor());
-        for peer in &peers {
-            let row = rows.rows.iter().find(|row| row.peer == *peer);
-            let cell = row.map_or(String::from("·"), |row| {
-                let figure = rows.metric.format(row.first.median);
-                match best.is_some_and(|best| best.peer == *peer) {
+        for column in &columns {
+            let cell = of(rows, column).map_or(String::from("·"), |median| {
+                let figure = rows.metric.format(median);
+                match best.is_some_and(|best| column.peers.contains(&best.peer)) {
                     true => format!("**{figure}**"),
                     false => figure,
                 }

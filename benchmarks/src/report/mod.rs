@@ -1,5 +1,6 @@
 //! What becomes of results: a page with plots, tables in Markdown, plots for the documentation.
 
+mod costs;
 mod growth;
 mod markdown;
 mod page;
@@ -22,7 +23,7 @@ pub fn write(results: &Results, path: &Path) -> io::Result<PathBuf> {
     Ok(page)
 }
 
-/// For the terminal: each case's first figure of all peers.
+/// For the terminal: a line for each case.
 pub fn summary(results: &Results) -> String {
-    markdown::table(results, None)
+    markdown::full_table(results)
 }

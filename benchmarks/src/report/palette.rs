@@ -8,6 +8,8 @@ use crate::peers::list::Peer;
 const INK: (&str, &str, &str) = ("ink", "#1c2128", "#e6edf3");
 const FAINT: (&str, &str, &str) = ("faint", "#57606a", "#9aa5b1");
 const LINE: (&str, &str, &str) = ("line", "#d8dee4", "#30363d");
+/// What lies under a plot.
+const CARD: (&str, &str, &str) = ("card", "#f6f8fa", "#161b22");
 
 /// In light and in dark, each with enough contrast against its background.
 fn of(peer: Peer) -> (&'static str, &'static str) {
@@ -37,7 +39,7 @@ fn of(peer: Peer) -> (&'static str, &'static str) {
 pub fn variables(selector: &str) -> String {
     let mut light = String::new();
     let mut dark = String::new();
-    for (name, in_light, in_dark) in [INK, FAINT, LINE] {
+    for (name, in_light, in_dark) in [INK, FAINT, LINE, CARD] {
         let _ = write!(light, "--{name}:{in_light};");
         let _ = write!(dark, "--{name}:{in_dark};");
     }

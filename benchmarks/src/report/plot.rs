@@ -51,8 +51,10 @@ pub fn inline(growth: &Growth, series: &[Series]) -> Option<String> {
 /// As a file of its own, which brings its variables along.
 pub fn standalone(growth: &Growth, series: &[Series]) -> Option<String> {
     let text = name_colors(&draw(growth, series)?);
+    // With a ground of its own: the page around it may not follow the reader's choice.
     let style = format!(
-        "<style>{}\ntext{{font-family:system-ui,sans-serif}}</style>",
+        "<style>{}\ntext{{font-family:system-ui,sans-serif}}</style>\n\
+         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"8\" fill=\"var(--card)\"/>",
         palette::variables("svg")
     );
     let end = text.find('>')? + 1;
@@ -138,7 +140,7 @@ fn draw(growth: &Growth, all: &[Series]) -> Option<String> {
             .x_desc(growth.grows)
             .axis_desc_style(font(15, FAINT))
             .label_style(font(15, FAINT))
-            .x_label_formatter(&|size| thousands(size.round() as i64))
+            .x_label_formatter(&|size| count(*size))
             .y_label_formatter(&|value| tick(growth.metric, *value))
             .draw()
             .ok()?;
@@ -207,6 +209,15 @@ fn names<DB: DrawingBackend>(
         root.draw(&Text::new(peer.title(), (x, y), style)).ok()?;
     }
     Some(())
+}
+
+/// A size at an axis, short enough to stand beside the next.
+fn count(size: f64) -> String {
+    match size.round() as i64 {
+        n if n >= 1_000_000 => format!("{} M", n / 1_000_000),
+        n if n >= 10_000 => format!("{} k", n / 1_000),
+        n => thousands(n),
+    }
 }
 
 /// At an axis: no more digits than a power of ten needs.

@@ -6,7 +6,7 @@ use crate::peers::list::Peer;
 use crate::results::{Figure, Results};
 
 /// One peer's figures, the first metric first.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Row {
     pub peer: Peer,
     pub first: Figure,
@@ -14,7 +14,7 @@ pub struct Row {
 }
 
 /// A case as the report shows it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rows {
     pub case: Case,
     pub metric: Metric,
