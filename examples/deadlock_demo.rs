@@ -4,8 +4,10 @@
 //! silence, the waiting call of the main task panics with a table of both tasks, both locks and both holders.
 //! Then a recursive lock is taken three deep by one task, which a `Mutex` would make wait for itself.
 
+#[path = "words/say.rs"]
+mod say;
+
 use std::cell::Cell;
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,10 +15,14 @@ use greenloom::sync::{Barrier, Mutex, RLock};
 use greenloom::{Builder, RunError, Runtime};
 
 fn main() -> ExitCode {
+    say::end("deadlock_demo", work())
+}
+
+fn work() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         None => {}
         Some("--help" | "-h") => {
-            let _ = writeln!(io::stdout(), "usage: deadlock_demo");
+            say::line("usage: deadlock_demo");
             return ExitCode::SUCCESS;
         }
         Some(other) => {
@@ -36,7 +42,7 @@ fn main() -> ExitCode {
         eprintln!("deadlock_demo: two crossed locks, and no report");
         return ExitCode::FAILURE;
     };
-    let _ = write!(io::stdout(), "{report}");
+    say::line(report.trim_end());
     // Each waits for the lock that the other holds, and where they took it is told.
     let lines = [
         ("(alice):", "sync.mutex on a Mutex<&str> held by", "\"bob\""),
@@ -53,7 +59,7 @@ fn main() -> ExitCode {
         }
     }
     let depth = recurse();
-    let _ = writeln!(io::stdout(), "a recursive lock: {depth} deep");
+    say::line(format_args!("a recursive lock: {depth} deep"));
     ExitCode::from(u8::from(depth != 3))
 }
 

@@ -4,6 +4,9 @@
 //! process. With many connections see what an event-driven server costs beside the other one:
 //! `--connections 10000`. The handler is the same code for both.
 
+#[path = "words/say.rs"]
+mod say;
+
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -34,11 +37,15 @@ const DIALLING: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
+    say::end("event_server", work())
+}
+
+fn work() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let result = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--serve", kind] => serve(kind),
         ["--help" | "-h"] => {
-            println!("{HELP}");
+            say::line(HELP);
             Ok(())
         }
         _ => match parse(&words) {
@@ -91,31 +98,31 @@ fn compare(mut load: Load) -> Result<(), Box<dyn Error>> {
         return Err("a process may open too few files for this (ulimit -n): 200 at least".into());
     }
     if load.connections as u64 > most {
-        println!(
+        say::line(format_args!(
             "SCALED DOWN to {most} connections from {}: a process may open only {} files (ulimit -n)",
             load.connections,
             most + SPARE_DESCRIPTORS
-        );
+        ));
         load.connections = usize::try_from(most)?;
     }
-    println!(
+    say::line(format_args!(
         "{} connections, {} requests of {} bytes on each",
         load.connections,
         load.requests,
         MESSAGE.len()
-    );
-    println!("server      requests/s   CPU us/request   memory MiB   KiB/connection");
-    println!("{}", row("green", load)?);
+    ));
+    say::line("server      requests/s   CPU us/request   memory MiB   KiB/connection");
+    say::line(row("green", load)?);
     match row("threads", load) {
-        Ok(row) => println!("{row}"),
+        Ok(row) => say::line(row),
         // The system has room for fewer threads than for connections.
-        Err(error) => println!(
+        Err(error) => say::line(format_args!(
             "threads  cannot hold {} connections: {error}",
             load.connections
-        ),
+        )),
     }
-    println!(
-        "(a thread takes memory of the kernel as well, 16 KiB or more, which is not counted here)"
+    say::line(
+        "(a thread takes memory of the kernel as well, 16 KiB or more, which is not counted here)",
     );
     Ok(())
 }
@@ -236,7 +243,7 @@ fn serve(kind: &str) -> Result<(), Box<dyn Error>> {
 
 fn serve_green() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    println!("{}", listener.local_addr()?);
+    say::line(listener.local_addr()?);
     for stream in listener.incoming() {
         let stream = stream?;
         stream.set_nodelay(true)?;
@@ -252,7 +259,7 @@ fn serve_green() -> io::Result<()> {
 )]
 fn serve_by_threads() -> io::Result<()> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    println!("{}", listener.local_addr()?);
+    say::line(listener.local_addr()?);
     for stream in listener.incoming() {
         let stream = stream?;
         stream.set_nodelay(true)?;

@@ -4,6 +4,9 @@
 //! that a loop runs in turn, which is a scheduler in four lines. `--real` waits a second at each item
 //! of the producer, a tenth of it otherwise.
 
+#[path = "words/say.rs"]
+mod say;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::process::ExitCode;
@@ -46,7 +49,7 @@ fn sleep(pause: Duration) {
 fn consume(list: &RefCell<Vec<u32>>, steps: Generator<u32>) -> Vec<u32> {
     let mut consumed = Vec::new();
     for _ in steps {
-        consumed.extend(list.borrow_mut().drain(..).inspect(|i| println!("{i}")));
+        consumed.extend(list.borrow_mut().drain(..).inspect(|i| say::line(*i)));
     }
     consumed
 }
@@ -69,6 +72,10 @@ fn letters(letter: char) -> Generator<String> {
 }
 
 fn main() -> ExitCode {
+    say::end("generators", work())
+}
+
+fn work() -> ExitCode {
     let mut pause = Duration::from_millis(100);
     for word in std::env::args().skip(1) {
         if word != "--real" {
@@ -86,13 +93,13 @@ fn main() -> ExitCode {
     ]
     .map(|sum| sum.map_or("?".into(), |sum| sum.to_string()))
     .join(" ");
-    println!("{sums}");
+    say::line(&sums);
 
     let list = Rc::default();
     let consumed = consume(&list, producer(Rc::clone(&list), pause));
 
     let order = round_robin(['a', 'b', 'c'].map(letters)).join(" ");
-    println!("{order}");
+    say::line(&order);
 
     let as_claimed =
         sums == "0 1 3" && consumed == [0, 1, 2, 3, 4] && order == "a1 b1 c1 a2 b2 c2 a3 b3 c3";

@@ -9,6 +9,8 @@
 
 #[path = "green_crawler/args.rs"]
 mod args;
+#[path = "words/files.rs"]
+mod files;
 #[path = "green_crawler/http.rs"]
 mod http;
 #[path = "green_crawler/site.rs"]
@@ -41,10 +43,11 @@ const BACK_OFF: Duration = Duration::from_millis(20);
 
 fn main() -> ExitCode {
     env_logger::init();
-    let args = match args::parse(std::env::args().skip(1)) {
+    let mut args = match args::parse(std::env::args().skip(1)) {
         Ok(args) => args,
         Err(end) => return end.report(),
     };
+    args.heed_limits();
     match greenloom::run(|| crawl_all(&args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -17,6 +17,8 @@ mod args;
 mod check;
 #[path = "http_server/client.rs"]
 mod client;
+#[path = "words/files.rs"]
+mod files;
 #[path = "http_server/pages.rs"]
 mod pages;
 #[path = "http_server/request.rs"]

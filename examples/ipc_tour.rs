@@ -1,8 +1,8 @@
 //! What processes say to one another, part by part: `cargo run --example ipc_tour [-- PART...] [--real]`.
 //!
 //! Seen are pipes between parent and child and between two children, a pipe that is full, a card that goes round by
-//! a queue, producers and consumers that end by sentinels and without, and events, semaphores, conditions and
-//! barriers across processes.
+//! a queue, producers and consumers that end by sentinels and without, events, semaphores, conditions and barriers
+//! across processes, and all of it together.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -46,9 +46,9 @@ fn main() -> ExitCode {
             ),
             part("sync", "event, semaphore, condition, barrier", sync::show),
             part(
-                "exchange",
-                "queue, pipe and events between two",
-                sync::exchange,
+                "everything",
+                "queue, pipe, events and a manager between two",
+                sync::everything,
             ),
         ],
     )

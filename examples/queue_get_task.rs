@@ -3,7 +3,9 @@
 //! The getter waits from the beginning; the putter comes after a second. Seen is what the getter got, and that
 //! it took a second, not more. A second lasts a tenth of one, unless `--real` is given.
 
-use std::io::{self, Write};
+#[path = "words/say.rs"]
+mod say;
+
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -12,10 +14,14 @@ use greenloom::{sleep, spawn};
 
 /// A reader that has gone away does not stop the work.
 fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
+    say::line(line);
 }
 
 fn main() -> ExitCode {
+    say::end("queue_get_task", work())
+}
+
+fn work() -> ExitCode {
     let mut second = Duration::from_millis(100);
     for word in std::env::args().skip(1) {
         match word.as_str() {

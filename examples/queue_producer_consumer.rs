@@ -5,7 +5,9 @@
 //! which makes it exact and takes no time, then by the real one, where a second lasts a tenth of one unless
 //! `--real` is given.
 
-use std::io::{self, Write};
+#[path = "words/say.rs"]
+mod say;
+
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -48,7 +50,7 @@ impl Journal {
 
 /// A reader that has gone away does not stop the work.
 fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
+    say::line(line);
 }
 
 fn produce(queue: &Queue<u32>, journal: &Journal) {
@@ -87,6 +89,10 @@ fn run(second: Duration) -> (f64, String) {
 }
 
 fn main() -> ExitCode {
+    say::end("queue_producer_consumer", work())
+}
+
+fn work() -> ExitCode {
     let mut second = Duration::from_millis(100);
     for word in std::env::args().skip(1) {
         match word.as_str() {

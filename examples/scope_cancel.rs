@@ -5,7 +5,9 @@
 //! tools away before the act is over. Seconds last a tenth of a second; `--real` lets them last one, and
 //! `--virtual` runs by a clock that jumps.
 
-use std::io::{self, Write};
+#[path = "words/say.rs"]
+mod say;
+
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,7 +17,7 @@ use greenloom::{Runtime, scope, sleep, spawn};
 
 /// A reader that has gone away does not stop the work.
 fn say(text: &str) {
-    let _ = writeln!(io::stdout(), "{text}");
+    say::line(text);
 }
 
 /// What a worker must do whatever comes: its destructor runs while it unwinds, and may wait.
@@ -115,6 +117,10 @@ fn group(second: Duration) -> bool {
 }
 
 fn main() -> ExitCode {
+    say::end("scope_cancel", show())
+}
+
+fn show() -> ExitCode {
     let mut second = Duration::from_millis(100);
     let mut builder = Runtime::builder().workers(1);
     for word in std::env::args().skip(1) {

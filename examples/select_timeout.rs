@@ -5,7 +5,9 @@
 //! Seen is what came when. A second lasts a tenth of one, unless `--real` is given; with `--virtual` the time
 //! jumps, and every line is exact.
 
-use std::io::{self, Write};
+#[path = "words/say.rs"]
+mod say;
+
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -29,7 +31,7 @@ impl Watch {
 
     /// Says something, and when. A reader that has gone away does not stop the work.
     fn say(self, text: &str) {
-        let _ = writeln!(io::stdout(), "{text} at {:.1}", self.read());
+        say::line(format_args!("{text} at {:.1}", self.read()));
     }
 }
 
@@ -71,11 +73,10 @@ fn show(watch: Watch) -> bool {
     if answer != Ok("d") {
         return false;
     }
-    let _ = writeln!(
-        io::stdout(),
+    say::line(format_args!(
         "its answer comes at {:.1} and is not lost",
         watch.read()
-    );
+    ));
 
     let stop = Arc::new(Event::new());
     let theirs = stop.clone();
@@ -106,6 +107,10 @@ fn show(watch: Watch) -> bool {
 }
 
 fn main() -> ExitCode {
+    say::end("select_timeout", work())
+}
+
+fn work() -> ExitCode {
     let mut second = Duration::from_millis(100);
     let mut runtime = Runtime::builder();
     for word in std::env::args().skip(1) {
@@ -113,7 +118,7 @@ fn main() -> ExitCode {
             "--real" => second = Duration::from_secs(1),
             "--virtual" => runtime = runtime.virtual_clock(),
             "--help" | "-h" => {
-                let _ = writeln!(io::stdout(), "{USAGE}");
+                say::line(USAGE);
                 return ExitCode::SUCCESS;
             }
             _ => {

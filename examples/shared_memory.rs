@@ -1,7 +1,9 @@
 //! Four processes fill one array: `cargo run --example shared_memory` prints its sum, made by them and made here.
 
+#[path = "words/say.rs"]
+mod say;
+
 use std::error::Error;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use greenloom::ipc::{SharedArray, SharedValue};
@@ -11,10 +13,14 @@ const CHILDREN: usize = 4;
 const ITEMS: usize = 1000;
 
 fn main() -> ExitCode {
+    say::end("shared_memory", work())
+}
+
+fn work() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         None => {}
         Some("--help" | "-h") => {
-            let _ = writeln!(io::stdout(), "usage: shared_memory");
+            say::line("usage: shared_memory");
             return ExitCode::SUCCESS;
         }
         Some(other) => {
@@ -48,9 +54,9 @@ fn fill_and_sum() -> Result<bool, Box<dyn Error>> {
     let serial: u64 = (0..ITEMS as u64).map(|n| n * n).sum();
     let filled: u64 = squares.to_vec().into_iter().sum();
     let summed = total.get();
-    let _ = writeln!(io::stdout(), "filled by {CHILDREN} processes: {filled}");
-    let _ = writeln!(io::stdout(), "summed by {CHILDREN} processes: {summed}");
-    let _ = writeln!(io::stdout(), "serial: {serial}");
+    say::line(format_args!("filled by {CHILDREN} processes: {filled}"));
+    say::line(format_args!("summed by {CHILDREN} processes: {summed}"));
+    say::line(format_args!("serial: {serial}"));
     Ok(filled == serial && summed == serial)
 }
 

@@ -5,7 +5,10 @@
 //! zombie at the end. With arguments: takes them apart as a shell would, runs the program and says how it
 //! ended.
 
-use std::io::{self, Write};
+#[path = "words/say.rs"]
+mod say;
+
+use std::io::{self};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -14,6 +17,8 @@ use std::time::{Duration, Instant};
 use greenloom::process::{Command, ExitStatus, Stdio, pipeline, split};
 use greenloom::signal::Signal;
 use greenloom::{sleep, spawn};
+
+use say::line as say;
 
 const HELP: &str = "usage: subprocess_pipeline [COMMAND LINE]
 Runs the command line, or shows what can be done with programs when there is none.";
@@ -24,6 +29,10 @@ const PLACE: &str = "/usr";
 type Fault = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
+    say::end("subprocess_pipeline", work())
+}
+
+fn work() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.first().map(String::as_str) {
         Some("--help" | "-h") => {
@@ -50,10 +59,6 @@ fn main() -> ExitCode {
 }
 
 /// A line of output; whoever has closed it does not want it.
-fn say(text: impl std::fmt::Display) {
-    let _ = writeln!(io::stdout(), "{text}");
-}
-
 /// Runs what the user typed.
 fn run_line(line: &str) -> Result<ExitCode, Fault> {
     let words = match split(line) {

@@ -3,7 +3,9 @@
 //! Each reads the sum, lets the others run, and writes it back: without the lock most of the additions would be
 //! lost, which the second line shows.
 
-use std::io::{self, Write};
+#[path = "words/say.rs"]
+mod say;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,10 +14,14 @@ use greenloom::sync::Mutex;
 use greenloom::{JoinHandle, Runtime, spawn, yield_now};
 
 fn main() -> ExitCode {
+    say::end("sum_with_lock", work())
+}
+
+fn work() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         None => {}
         Some("--help" | "-h") => {
-            let _ = writeln!(io::stdout(), "usage: sum_with_lock");
+            say::line("usage: sum_with_lock");
             return ExitCode::SUCCESS;
         }
         Some(other) => {
@@ -30,8 +36,8 @@ fn main() -> ExitCode {
         eprintln!("sum_with_lock: the runtime did not start");
         return ExitCode::FAILURE;
     };
-    let _ = writeln!(io::stdout(), "{with}");
-    let _ = writeln!(io::stdout(), "without the lock: {without}");
+    say::line(with);
+    say::line(format_args!("without the lock: {without}"));
     if with != 55 {
         eprintln!("sum_with_lock: the lock has lost something");
         return ExitCode::FAILURE;

@@ -4,8 +4,10 @@
 //! their `use` lines differ. The sum is 499999500000 each time; the speed-up over one thread that does all
 //! of it is printed.
 
+#[path = "words/say.rs"]
+mod say;
+
 use std::hint::black_box;
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -61,10 +63,14 @@ fn timed(f: impl FnOnce() -> u64) -> (u64, Duration) {
 }
 
 fn main() -> ExitCode {
+    say::end("summing_threads", work())
+}
+
+fn work() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         None => {}
         Some("--help" | "-h") => {
-            let _ = writeln!(io::stdout(), "usage: summing_threads");
+            say::line("usage: summing_threads");
             return ExitCode::SUCCESS;
         }
         Some(other) => {
@@ -89,7 +95,7 @@ fn main() -> ExitCode {
     ];
     for (way, (sum, took)) in ways {
         let speed_up = alone.as_secs_f64() / took.as_secs_f64();
-        let _ = writeln!(io::stdout(), "{way}: {sum}, speed-up {speed_up:.2}");
+        say::line(format_args!("{way}: {sum}, speed-up {speed_up:.2}"));
         if sum != SUM {
             eprintln!("summing_threads: {way} have it wrong");
             return ExitCode::FAILURE;

@@ -4,6 +4,9 @@
 //! they were ready; and what workers that had been started before there was work have found. Standard error has
 //! the log: first with the thread of each line, as `[thread 3  ] works on 7`, then without.
 
+#[path = "words/say.rs"]
+mod say;
+
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -30,7 +33,7 @@ impl log::Log for Plain {
 
 /// A reader that has gone away does not stop the work.
 fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
+    say::line(line);
 }
 
 fn show<T: std::fmt::Display>(results: &[Result<T, WorkError>]) -> String {
@@ -54,6 +57,10 @@ fn times_ten(n: u32) -> u32 {
 }
 
 fn main() -> ExitCode {
+    say::end("threaded_work", work())
+}
+
+fn work() -> ExitCode {
     if let Some(word) = std::env::args().nth(1) {
         if word == "--help" || word == "-h" {
             say("usage: threaded_work");

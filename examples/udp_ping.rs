@@ -5,7 +5,10 @@
 //! ends with status 1 when a ping had no answer at all. Losses and times are a tenth of a second; `--real` makes them
 //! a second.
 
-use std::io::{self, ErrorKind, Write, stdout};
+#[path = "words/say.rs"]
+mod say;
+
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -33,9 +36,13 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    say::end("udp_ping", work())
+}
+
+fn work() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.iter().any(|word| word == "--help" || word == "-h") {
-        let _ = writeln!(stdout(), "{HELP}");
+        say::line(HELP);
         return ExitCode::SUCCESS;
     }
     let args = match parse(&words) {
@@ -131,15 +138,14 @@ fn ping_all(args: Args) -> io::Result<u32> {
     ponging.cancel();
     all.took.sort_unstable();
     let middle = all.took.get(all.took.len() / 2).copied();
-    let _ = writeln!(
-        stdout(),
+    say::line(format_args!(
         "{} pings: {} answered at once, {} later, {} never; half of them within {:?}",
         all.at_once + all.later + all.never,
         all.at_once,
         all.later,
         all.never,
         middle.unwrap_or_default()
-    );
+    ));
     Ok(all.never)
 }
 

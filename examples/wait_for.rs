@@ -5,7 +5,10 @@
 //! on all the same. Seconds last a tenth of a second; `--real` lets them last one, and `--virtual` runs by
 //! a clock that jumps, so that the times seen are exact.
 
-use std::io::{self, Write};
+#[path = "words/say.rs"]
+mod say;
+
+use std::io::{self};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -29,7 +32,7 @@ impl Stage {
     /// A reader that has gone away does not stop the work.
     fn say(&self, text: &str) {
         let at = (now() - self.begun).as_secs_f64() / self.second.as_secs_f64();
-        let _ = writeln!(io::stdout(), "  {text} at {at:.3}");
+        say::line(format_args!("  {text} at {at:.3}"));
         self.said
             .lock()
             .expect("nobody panics with it")
@@ -68,7 +71,7 @@ fn both(stage: &Stage, seconds: f64) -> Result<(), Elapsed> {
 
 /// Runs one of the programs; false when something else was said than should be.
 fn run(mode: &Mode, name: &str, expected: &[&str], program: fn(&Stage)) -> io::Result<bool> {
-    let _ = writeln!(io::stdout(), "{name}");
+    say::line(name);
     let builder = Runtime::builder().workers(1);
     let runtime = if mode.is_virtual {
         builder.virtual_clock().build()?
@@ -97,6 +100,10 @@ struct Mode {
 }
 
 fn main() -> ExitCode {
+    say::end("wait_for", work())
+}
+
+fn work() -> ExitCode {
     let mut mode = Mode {
         second: Duration::from_millis(100),
         is_virtual: false,
@@ -109,7 +116,7 @@ fn main() -> ExitCode {
                 mode.is_virtual = true;
             }
             "--help" | "-h" => {
-                let _ = writeln!(io::stdout(), "usage: wait_for [--real | --virtual]");
+                say::line("usage: wait_for [--real | --virtual]");
                 return ExitCode::SUCCESS;
             }
             _ => {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::thread;
 
+use crate::driver::blocking_pool::BlockingPool;
 use crate::runtime::{Handle, Outside};
 use crate::scheduler::park::{self, Wait};
 
@@ -48,16 +49,39 @@ where
     T: Send + 'static,
 {
     // A thread of the pool has no handle, unless it runs a runtime of its own, whose tasks are not to wait for the job.
-    let Some(here) = Handle::current() else {
-        return f();
-    };
-    park::check_may_park("blocking.unblock");
+    match Handle::current() {
+        Some(here) => unblock_by(&here.shared().blocking, "blocking.unblock", here.clone(), f),
+        None => f(),
+    }
+}
+
+/// As [`unblock`], on the threads of a pool that belongs to no runtime: a runtime that stops does not wait for the
+/// job, and what waits for the runtime's own threads does not wait behind it.
+#[track_caller]
+pub(crate) fn unblock_apart<F, T>(pool: &BlockingPool, reason: &'static str, f: F) -> T
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    match Handle::current() {
+        Some(here) => unblock_by(pool, reason, here, f),
+        None => f(),
+    }
+}
+
+#[track_caller]
+fn unblock_by<F, T>(pool: &BlockingPool, reason: &'static str, here: Handle, f: F) -> T
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    park::check_may_park(reason);
     let desk = Arc::new(Mutex::new(Desk {
         outcome: None,
         waker: None,
     }));
     let job = {
-        let (desk, outside) = (desk.clone(), Outside::of(here.clone()));
+        let (desk, outside) = (desk.clone(), Outside::of(here));
         move || {
             // Until the very end the runtime is not at a standstill: the wake comes before, and the drop of
             // a value that nobody waits for any more, which may wake others.
@@ -66,14 +90,14 @@ where
             finish(&desk, catch_unwind(AssertUnwindSafe(f)));
         }
     };
-    if let Err(refused) = here.shared().blocking.submit(Box::new(job)) {
+    if let Err(refused) = pool.submit(Box::new(job)) {
         log::warn!(
             "a blocking job runs on its worker, which waits for it: {}",
             refused.reason
         );
         (refused.job)();
     }
-    collect(&desk)
+    collect(&desk, reason)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -92,8 +116,8 @@ fn finish<T>(desk: &Mutex<Desk<T>>, outcome: thread::Result<T>) {
 }
 
 #[track_caller]
-fn collect<T>(desk: &Mutex<Desk<T>>) -> T {
-    let wait = Wait::new("blocking.unblock");
+fn collect<T>(desk: &Mutex<Desk<T>>, reason: &'static str) -> T {
+    let wait = Wait::new(reason);
     loop {
         {
             let mut desk = lock(desk);

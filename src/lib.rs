@@ -50,7 +50,7 @@
 //! | [`fs`] | files, read and written on other threads |
 //! | [`signal`] | signals of the system, waited for |
 //! | [`process`] | other programs, and functions of this one in processes of their own |
-//! | [`ipc`] | what processes say to one another: pipes, queues, locks |
+//! | [`ipc`] | what processes say to one another: pipes, queues, locks, managers, shared memory |
 //! | [`future`] | futures of any crate, run by a task or a thread |
 //! | [`thread_pool`] | OS threads for work that blocks or computes, so many at a time |
 //! | [`logging`] | log lines that say which thread or task they come from |
@@ -102,7 +102,7 @@
 //! | feature | |
 //! |---|---|
 //! | `runtime` (default) | all but [`coroutine`], [`stack`] and the next line; brings mio, slab, socket2, signal-hook and shlex |
-//! | `process` (default) | functions in other processes, and [`ipc`]; brings serde, postcard and bytemuck |
+//! | `process` (default) | functions in other processes, and [`ipc`]; brings serde, postcard, bytemuck, hmac and sha2 |
 //! | `futures-io` | `AsyncRead` and `AsyncWrite` for the streams of [`net`], for any executor; brings futures-io |
 //!
 //! Without `runtime` there are no threads, no clocks and no sockets: a layer to build other schedulers on.

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::files::affordable;
 use crate::url::Url;
 
 const HELP: &str = "\
@@ -38,6 +39,14 @@ impl Args {
         self.concurrency.unwrap_or(usual)
     }
 
+    /// Fetches fewer at the same time where too few files may be open: of our own site both ends are ours, and some
+    /// of its connections are stuck for a while.
+    pub(crate) fn heed_limits(&mut self) {
+        let each = if self.url.is_some() { 1 } else { 3 };
+        let wanted = self.concurrency();
+        self.concurrency = Some(affordable("green_crawler", wanted, each));
+    }
+
     /// How long to wait for one page.
     pub(crate) fn timeout(&self) -> Duration {
         let seconds = if self.url.is_some() { 10 } else { 1 };
@@ -57,7 +66,9 @@ impl End {
     pub(crate) fn report(self) -> ExitCode {
         match self {
             End::Help => {
-                println!("{HELP}");
+                use std::io::Write;
+                // As for the report: whoever has closed it wants none.
+                let _ = writeln!(std::io::stdout(), "{HELP}");
                 ExitCode::SUCCESS
             }
             End::Wrong(fault) => {

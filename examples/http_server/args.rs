@@ -32,7 +32,7 @@ pub(crate) struct Limits {
     pub(crate) head: Duration,
     /// From there to the end of its body.
     pub(crate) body: Duration,
-    /// To take the answer.
+    /// To take an answer, or so much of a large one as is sent at a time.
     pub(crate) answer: Duration,
     /// To end, once the server stops.
     pub(crate) drain: Duration,

@@ -10,6 +10,7 @@ use greenloom::{sleep, spawn};
 
 use crate::args::Args;
 use crate::client::Client;
+use crate::files::affordable;
 use crate::server;
 
 /// Only a failure waits so long.
@@ -23,11 +24,13 @@ pub(crate) fn all(args: &Args) -> Checked {
     let server = server(args)?;
     let (address, stopper, limits) = (server.local_addr()?, server.stopper(), args.limits);
     let serving = spawn(move || server.serve(move |client| Client::new(client, limits).serve()));
-    let checks: [(&str, &dyn Fn() -> Checked); 6] = [
+    let checks: [(&str, &dyn Fn() -> Checked); 8] = [
         ("keep-alive and bodies", &|| bodies(address)),
         ("pipelining", &|| pipelining(address)),
         ("chunks", &|| chunks(address)),
         ("refusals", &|| refusals(address)),
+        ("smuggling", &|| smuggling(address)),
+        ("odd but right", &|| odd(address)),
         ("slow clients", &|| slow_clients(address, limits.head)),
         ("a client that never reads", &|| never_reads(address)),
     ];
@@ -198,10 +201,136 @@ fn post(fields: &str, body: &str) -> String {
     format!("POST /echo HTTP/1.1\r\nHost: here\r\n{fields}\r\n{body}")
 }
 
+/// Requests of which two servers may see two different things, each with another one behind it that only one of them
+/// would see. There is one answer, a refusal, and the end.
+fn smuggling(address: SocketAddr) -> Checked {
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let wide = "x".repeat(300);
+    let cases = [
+        (
+            400,
+            post(&format!("Content-Length: 4\r\n{chunked}"), "0\r\n\r\n"),
+        ),
+        (
+            400,
+            post(&format!("{chunked}Content-Length: 4\r\n"), "0\r\n\r\n"),
+        ),
+        (400, post("Content-Length: 0\r\nContent-Length: 0\r\n", "")),
+        (400, post("Content-Length: 0, 0\r\n", "")),
+        (400, post("Content-Length: -1\r\n", "")),
+        (400, post("Content-Length: 0x0\r\n", "")),
+        (400, post("Content-Length: \r\n", "")),
+        (400, post("Content-Length: 99999999999999999999999\r\n", "")),
+        (400, post("Content-Length:\u{a0}0\r\n", "")),
+        (400, post("Content-Length : 0\r\n", "")),
+        (501, post(&format!("{chunked}{chunked}"), "0\r\n\r\n")),
+        (
+            501,
+            post("Transfer-Encoding: chunked, identity\r\n", "0\r\n\r\n"),
+        ),
+        (501, post("Transfer-Encoding: xchunked\r\n", "0\r\n\r\n")),
+        (
+            501,
+            post("Transfer-Encoding:\u{a0}chunked\r\n", "0\r\n\r\n"),
+        ),
+        (501, post("Transfer-Encoding: \"chunked\"\r\n", "0\r\n\r\n")),
+        (400, post("Transfer-Encoding : chunked\r\n", "0\r\n\r\n")),
+        (400, post("Transfer-Encoding:\u{b}chunked\r\n", "0\r\n\r\n")),
+        (400, post("A: b\r\n Transfer-Encoding: chunked\r\n", "")),
+        (400, post("A: b\nContent-Length: 0\r\n", "")),
+        (400, post("A: b\rContent-Length: 0\r\n", "")),
+        (400, "POST /echo HTTP/1.1\nHost: here\n\n".into()),
+        (
+            400,
+            format!("POST /echo HTTP/1.0\r\n{chunked}\r\n0\r\n\r\n"),
+        ),
+        (400, post(chunked, "-1\r\n\r\n")),
+        (400, post(chunked, "+0\r\n\r\n")),
+        (400, post(chunked, "0x0\r\n\r\n")),
+        (400, post(chunked, "00000000000000000\r\n\r\n")),
+        (400, post(chunked, "10000000000000000\r\n\r\n")),
+        (400, post(chunked, "1\nx\n0\n\n")),
+        (400, post(chunked, "1\r\nx0\r\n\r\n")),
+        (400, post(chunked, "0;a=\n\r\n\r\n")),
+        (400, post(chunked, &format!("1;{wide}\r\nx\r\n0\r\n\r\n"))),
+        (400, post(chunked, "0\r\nA: b\n\r\n")),
+        (
+            400,
+            "GET / HTTP/1.1\r\nHost: here\r\nHost: there\r\n\r\n".into(),
+        ),
+        (400, "GET  / HTTP/1.1\r\nHost: here\r\n\r\n".into()),
+        (505, "GET / x HTTP/1.1\r\nHost: here\r\n\r\n".into()),
+        (505, "GET / HTTP/2.0\r\nHost: here\r\n\r\n".into()),
+    ];
+    for (status, request) in cases {
+        let mut stream = connect(address)?;
+        stream.write_all(request.as_bytes())?;
+        // The server may have hung up on this one already.
+        let _ = stream.write_all(get("/smuggled").as_bytes());
+        let _ = stream.shutdown(Shutdown::Write);
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let answers: Vec<_> = text.matches("HTTP/1.1 ").collect();
+        let got = text.split(' ').nth(1).unwrap_or("none");
+        same(
+            &(&*request, answers.len(), got),
+            &(&*request, 1, &*status.to_string()),
+        )?;
+    }
+    Ok(())
+}
+
+/// What looks wrong, and is allowed.
+fn odd(address: SocketAddr) -> Checked {
+    let greeting = "Hello, World!";
+    let cases = [
+        (post("content-length:\t3 \r\n", "abc"), "abc"),
+        (
+            post(
+                "TRANSFER-ENCODING: Chunked\r\n",
+                "3;a=\"b\"\r\nabc\r\n000\r\n\r\n",
+            ),
+            "abc",
+        ),
+        (
+            post(
+                "A: b\r\nCookie: caf\u{e9}\r\nEmpty:\r\nContent-Length: 0\r\n",
+                "",
+            ),
+            "",
+        ),
+        (
+            "GET http://here/ HTTP/1.1\r\nHost: here\r\n\r\n".into(),
+            greeting,
+        ),
+        (
+            "GET http://here HTTP/1.1\r\nHost: here\r\n\r\n".into(),
+            greeting,
+        ),
+        ("\r\n".to_owned() + &get("/?a=b"), greeting),
+    ];
+    let mut stream = connect(address)?;
+    for (request, body) in cases {
+        expect(&mut stream, &request, 200, body)
+            .map_err(|error| format!("{request:?}: {error}"))?;
+    }
+    // Not text at all, in a field that nobody looks at.
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: here\r\nCookie: \xff\xfe\r\n\r\n")?;
+    same(&answer(&mut stream)?.1.as_str(), &greeting)?;
+    // The body waits until it is asked for.
+    stream.write_all(post("Expect: 100-continue\r\nContent-Length: 2\r\n", "").as_bytes())?;
+    let mut word = [0; 25];
+    stream.read_exact(&mut word)?;
+    same(&&word, &b"HTTP/1.1 100 Continue\r\n\r\n")?;
+    expect(&mut stream, "ok", 200, "ok")
+}
+
 /// Heads that come a byte at a time, for ever: each is refused in time, and the others do not notice.
 fn slow_clients(address: SocketAddr, limit: Duration) -> Checked {
+    // Both ends are ours, and a few more are still about to go.
+    let count = affordable("http_server", SLOW_CLIENTS, 3);
     let begun = Instant::now();
-    let slow: Vec<_> = (0..SLOW_CLIENTS)
+    let slow: Vec<_> = (0..count)
         .map(|_| {
             spawn(move || {
                 let mut stream = connect(address)?;
@@ -235,7 +364,38 @@ fn slow_clients(address: SocketAddr, limit: Duration) -> Checked {
         let text = client.join().map_err(|fault| fault.to_string())??;
         same(&text.starts_with("HTTP/1.1 408 "), &true)?;
     }
-    Ok(())
+    // The same with a body, and with an answer that is taken a byte at a time.
+    let sender = spawn(move || {
+        let mut stream = connect(address)?;
+        stream.write_all(post("Content-Length: 1000000\r\n", "").as_bytes())?;
+        while stream.write_all(b"b").is_ok() {
+            stream.set_read_timeout(Some(limit / 20))?;
+            match stream.peek(&mut [0]) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                _ => break,
+            }
+        }
+        let mut text = [0; 13];
+        stream.read_exact(&mut text).map(|()| text)
+    });
+    let reader = spawn(move || {
+        let mut stream = connect(address)?;
+        stream.write_all(get("/count/1000000000").as_bytes())?;
+        let begun = Instant::now();
+        // Until the server has had enough; what it had sent by then is still there.
+        while stream.read(&mut [0])? > 0 && begun.elapsed() < PATIENCE {
+            sleep(limit / 10);
+            if stream.write(b"x").is_err() {
+                return Ok(());
+            }
+        }
+        Err(io::Error::other("an answer may take for ever"))
+    });
+    same(
+        &sender.join().map_err(|fault| fault.to_string())??,
+        b"HTTP/1.1 408 ",
+    )?;
+    Ok(reader.join().map_err(|fault| fault.to_string())??)
 }
 
 /// It asks for more than fits anywhere, and reads none of it: that costs the server a full buffer, for a time.

@@ -60,7 +60,6 @@ impl<'a> Client<'a> {
     /// Serves until the client has enough, or the server, or a fault.
     pub(crate) fn serve(mut self) -> io::Result<()> {
         self.stream().set_nodelay(true)?;
-        self.stream().set_write_timeout(Some(self.limits.answer))?;
         match self.requests() {
             Ok(()) => Ok(()),
             Err(End::Refused(refusal)) => {
@@ -156,11 +155,15 @@ impl<'a> Client<'a> {
 
     /// `None` when the other side has ended before the first byte.
     fn head(&mut self, due: Instant) -> Result<Option<Head>, End> {
+        let mut seen = 0;
         loop {
-            if let Some((head, used)) = request::head(self.pending())? {
+            // Only with another line: who sends a byte at a time does not have all of them read again for each.
+            let has_news = self.pending()[seen..].contains(&b'\n');
+            if has_news && let Some((head, used)) = request::head(self.pending())? {
                 self.consume(used);
                 return Ok(Some(head));
             }
+            seen = self.pending().len();
             if self.pending().len() >= self.limits.head_bytes {
                 return Err(HEAD_TOO_LARGE.into());
             }
@@ -283,11 +286,20 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// In time, however little the client takes at once.
     fn send(&mut self) -> io::Result<()> {
-        if !self.gathered.is_empty() {
-            self.stream().write_all(&self.gathered)?;
-            self.gathered.clear();
+        let mut stream = self.stream();
+        let (mut sent, mut due) = (0, None);
+        while sent < self.gathered.len() {
+            let due = *due.get_or_insert_with(|| Instant::now() + self.limits.answer);
+            let left = due.saturating_duration_since(Instant::now());
+            stream.set_write_timeout(Some(left.max(Duration::from_nanos(1))))?;
+            match stream.write(&self.gathered[sent..])? {
+                0 => return Err(ErrorKind::WriteZero.into()),
+                count => sent += count,
+            }
         }
+        self.gathered.clear();
         Ok(())
     }
 

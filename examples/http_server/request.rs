@@ -4,6 +4,8 @@ use httparse::{EMPTY_HEADER, Status};
 
 /// Fields of a head at most.
 const FIELDS: usize = 64;
+/// Bytes of a line with a chunk's size at most: who puts more beside it has us read much for little.
+const CHUNK_LINE: usize = 256;
 
 /// What the head of a request says, as far as it matters here.
 #[derive(Debug, PartialEq)]
@@ -46,10 +48,11 @@ pub(crate) fn head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
         Err(httparse::Error::Version) => return Err(Refusal(505)),
         Err(_) => return Err(BAD_REQUEST),
     };
+    are_lines_ended_in_full(&bytes[..used])?;
     let is_1_1 = request.version == Some(1);
     let mut head = Head {
         method: request.method.unwrap_or("").into(),
-        path: request.path.unwrap_or("").into(),
+        path: without_authority(request.path.unwrap_or("")).into(),
         body: Body::Sized(0),
         keeps_alive: is_1_1,
         is_1_1,
@@ -57,15 +60,18 @@ pub(crate) fn head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
     };
     let (mut length, mut is_chunked, mut hosts) = (None, false, 0);
     for field in request.headers.iter() {
-        let value = str::from_utf8(field.value).map_err(|_| BAD_REQUEST)?.trim();
+        // Of a field that matters here, what is no text is nonsense anyway. No blank but these two is one: who takes
+        // others off sees another length than somebody before him.
+        let value = str::from_utf8(field.value).unwrap_or("?");
+        let value = value.trim_matches([' ', '\t']);
         let is = |name: &str| field.name.eq_ignore_ascii_case(name);
         if is("host") {
             hosts += 1;
         } else if is("content-length") {
             let number = value.bytes().all(|byte| byte.is_ascii_digit());
             let bytes: usize = value.parse().ok().filter(|_| number).ok_or(BAD_REQUEST)?;
-            // Two that differ are an attempt to have somebody else see another request.
-            if length.replace(bytes).is_some_and(|other| other != bytes) {
+            // Two of them are an attempt to have somebody else see another request.
+            if length.replace(bytes).is_some() {
                 return Err(BAD_REQUEST);
             }
         } else if is("transfer-encoding") {
@@ -95,12 +101,33 @@ pub(crate) fn head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
     Ok(Some((head, used)))
 }
 
+/// Of `http://host/path`, which proxies get and everybody has to understand, the path.
+fn without_authority(target: &str) -> &str {
+    match target.strip_prefix("http://") {
+        Some(rest) => rest.find('/').map_or("/", |at| &rest[at..]),
+        None => target,
+    }
+}
+
+/// The parser lets a line end with LF alone. Where somebody before us does not, the two see different requests.
+fn are_lines_ended_in_full(head: &[u8]) -> Result<(), Refusal> {
+    let is_full = |at: usize| head[at] != b'\n' || at > 0 && head[at - 1] == b'\r';
+    match (0..head.len()).all(is_full) {
+        true => Ok(()),
+        false => Err(BAD_REQUEST),
+    }
+}
+
 /// Reads the size of a chunk from the front of `bytes`, and says how many bytes that takes.
 pub(crate) fn chunk_size(bytes: &[u8]) -> Result<Option<(u64, usize)>, Refusal> {
     match httparse::parse_chunk_size(bytes) {
-        Ok(Status::Complete((used, size))) => Ok(Some((size, used))),
-        Ok(Status::Partial) => Ok(None),
-        Err(_) => Err(BAD_REQUEST),
+        Ok(Status::Complete((used, size))) if used <= CHUNK_LINE => {
+            // The parser takes an extension for what it is, line ends within it too.
+            are_lines_ended_in_full(&bytes[..used])?;
+            Ok(Some((size, used)))
+        }
+        Ok(Status::Partial) if bytes.len() < CHUNK_LINE => Ok(None),
+        _ => Err(BAD_REQUEST),
     }
 }
 
@@ -108,7 +135,10 @@ pub(crate) fn chunk_size(bytes: &[u8]) -> Result<Option<(u64, usize)>, Refusal> 
 pub(crate) fn trailer(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
     let mut fields = [EMPTY_HEADER; FIELDS];
     match httparse::parse_headers(bytes, &mut fields) {
-        Ok(Status::Complete((used, _))) => Ok(Some(used)),
+        Ok(Status::Complete((used, _))) => {
+            are_lines_ended_in_full(&bytes[..used])?;
+            Ok(Some(used))
+        }
         Ok(Status::Partial) => Ok(None),
         Err(_) => Err(BAD_REQUEST),
     }

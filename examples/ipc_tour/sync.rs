@@ -1,6 +1,8 @@
 //! Locks and signs across processes: who may go on, and when.
 
-use greenloom::ipc::{self, Barrier, Condition, Conn, Event, Queue, Semaphore};
+use greenloom::ipc::{
+    self, Barrier, Condition, Conn, Dict, Event, List, Manager, Queue, Semaphore,
+};
 use greenloom::process::Process;
 
 use crate::frame::{Clock, Fault, check, say};
@@ -150,11 +152,13 @@ fn barrier() -> Result<(), Fault> {
     )
 }
 
-/// What each of the two holds.
-type Side = (Queue<u32>, Conn<u32>, Event, Event);
+/// What each of the two holds: a queue, its end of a pipe, its event and the other's, and what a manager serves.
+type Side = (Queue<u32>, Conn<u32>, Event, Event, Shared);
+
+type Shared = (Dict<String, u32>, List<String>);
 
 /// Puts 0 to 9 into the queue, and its own ten into the pipe before it reads the other's.
-fn a((queue, pipe, mine, theirs): Side) -> Result<(), String> {
+fn a((queue, pipe, mine, theirs, shared): Side) -> Result<(), String> {
     for n in 0..10 {
         queue.put(&n).map_err(text)?;
     }
@@ -166,10 +170,12 @@ fn a((queue, pipe, mine, theirs): Side) -> Result<(), String> {
     for _ in 20..30 {
         say(format_args!("A Process:{}", pipe.recv().map_err(text)?));
     }
-    Ok(())
+    let (dict, list) = shared;
+    dict.insert("1", &1).map_err(text)?;
+    list.push(&"2".to_owned()).map_err(text)
 }
 
-fn b((queue, pipe, mine, theirs): Side) -> Result<(), String> {
+fn b((queue, pipe, mine, theirs, shared): Side) -> Result<(), String> {
     for _ in 0..10 {
         say(queue.get().map_err(text)?);
     }
@@ -181,16 +187,41 @@ fn b((queue, pipe, mine, theirs): Side) -> Result<(), String> {
     for _ in 40..50 {
         say(format_args!("B Process:{}", pipe.recv().map_err(text)?));
     }
-    Ok(())
+    let (dict, list) = shared;
+    dict.insert("2", &2).map_err(text)?;
+    list.push(&"2".to_owned()).map_err(text)
 }
 
-pub(crate) fn exchange(_: Clock) -> Result<(), Fault> {
+pub(crate) fn everything(clock: Clock) -> Result<(), Fault> {
     let queue = Queue::new();
     let (one, other) = ipc::pipe()?;
     let (of_a, of_b) = (Event::new(), Event::new());
-    let first = Process::spawn(a, (queue.clone(), one, of_a.clone(), of_b.clone()))?;
-    let second = Process::spawn(b, (queue, other, of_b, of_a))?;
+    let manager = Manager::start()?;
+    let shared: Shared = (manager.dict()?, manager.list()?);
+    let side = (
+        queue.clone(),
+        one,
+        of_a.clone(),
+        of_b.clone(),
+        shared.clone(),
+    );
+    let first = Process::spawn(a, side)?;
+    let second = Process::spawn(b, (queue, other, of_b, of_a, shared.clone()))?;
     first.join()??;
     second.join()??;
-    Ok(())
+    // Whichever of the two came first.
+    let mut items = shared.0.items()?;
+    items.sort_unstable();
+    let texts: Vec<String> = items
+        .iter()
+        .map(|(key, value)| format!("'{key}': {value}"))
+        .collect();
+    say(format_args!("{{{}}}", texts.join(", ")));
+    let list = shared.1.to_vec()?;
+    let texts: Vec<String> = list.iter().map(|item| format!("'{item}'")).collect();
+    say(format_args!("[{}]", texts.join(", ")));
+    say(format_args!("multiple process Cost:{:.2}", clock.now()));
+    let pairs = items.iter().map(|(key, value)| (key.as_str(), *value));
+    check(pairs.eq([("1", 1), ("2", 2)]), "the dict lacks something")?;
+    check(list == ["2", "2"], "the list lacks something")
 }

@@ -1,8 +1,10 @@
 //! What the tours of processes share: parts chosen by name, a clock that children read too, lines, checks.
 
+#[path = "../words/say.rs"]
+mod say;
+
 use std::error::Error;
 use std::fmt::Display;
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -53,10 +55,8 @@ fn since_1970() -> Duration {
         .unwrap_or_default()
 }
 
-/// A line of output; whoever has closed it does not want it.
-pub(crate) fn say(text: impl Display) {
-    let _ = writeln!(io::stdout(), "{text}");
-}
+/// A line of output.
+pub(crate) use say::line as say;
 
 pub(crate) fn check(holds: bool, fault: &str) -> Result<(), Fault> {
     match holds {
@@ -75,6 +75,10 @@ fn usage(program: &str, parts: &[Part]) -> String {
 
 /// The whole of a tour's `main`.
 pub(crate) fn run(program: &str, parts: &[Part]) -> ExitCode {
+    say::end(program, show(program, parts))
+}
+
+fn show(program: &str, parts: &[Part]) -> ExitCode {
     let mut second = Duration::from_millis(100);
     let mut chosen = Vec::new();
     for word in std::env::args().skip(1) {

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, io, mem};
 
 use crate::base::payload;
+use crate::sys::cpu::Servant;
 
 /// What the pool runs. Catches its own panics and wakes whoever waits for it.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
@@ -34,6 +35,9 @@ pub(crate) struct Config {
     pub(crate) idle_timeout: Duration,
     /// Bytes of stack for each thread, or std's default.
     pub(crate) stack_size: Option<usize>,
+    /// It belongs to no runtime: its threads are nobody's who looks whether there are strangers. Whoever submits
+    /// says to his runtime that something runs outside.
+    pub(crate) serves_all: bool,
 }
 
 impl Default for Config {
@@ -42,6 +46,7 @@ impl Default for Config {
             max_threads: 512,
             idle_timeout: Duration::from_secs(10),
             stack_size: None,
+            serves_all: false,
         }
     }
 }
@@ -221,6 +226,7 @@ impl Shared {
 
     /// The life of a thread.
     fn serve(&self, number: u64) {
+        let _servant = self.config.serves_all.then(Servant::begin);
         let mut state = self.lock();
         loop {
             while let Some(job) = state.queue.pop_front() {

@@ -14,7 +14,7 @@ fn pool(max_threads: usize, idle: Duration) -> BlockingPool {
     BlockingPool::new(Config {
         max_threads,
         idle_timeout: idle,
-        stack_size: None,
+        ..Config::default()
     })
 }
 

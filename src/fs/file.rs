@@ -15,6 +15,7 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
@@ -593,6 +594,22 @@ impl From<std::fs::File> for File {
 impl From<OwnedFd> for File {
     fn from(fd: OwnedFd) -> Self {
         std::fs::File::from(fd).into()
+    }
+}
+
+/// For a program's standard streams; it shares the position.
+///
+/// # Panics
+///
+/// Where [`into_std`](File::into_std) gives an error: there is no descriptor for a copy, or a cancelled write has
+/// failed.
+impl From<File> for Stdio {
+    #[track_caller]
+    fn from(file: File) -> Stdio {
+        match file.into_std() {
+            Ok(file) => file.into(),
+            Err(error) => panic!("a file as a standard stream: {error}"),
+        }
     }
 }
 

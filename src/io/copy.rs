@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::scheduler::park;
 use crate::task::{JoinError, scope};
 
+use super::splice::{Channel, Spliced, splice};
+
 /// Bytes that are moved at a time.
 const PIECE: usize = 16 << 10;
 
@@ -24,6 +26,13 @@ pub trait Duplex {
     ///
     /// The system's.
     fn close_write(&self) -> io::Result<()>;
+
+    /// The socket itself, where the bytes that [`both_ways`](Self::both_ways) gives are the socket's own: then the
+    /// kernel may move them. A wrapper has none.
+    #[doc(hidden)]
+    fn channel(&self) -> Option<Channel<'_>> {
+        None
+    }
 }
 
 impl<T: Duplex + ?Sized> Duplex for &T {
@@ -33,6 +42,10 @@ impl<T: Duplex + ?Sized> Duplex for &T {
 
     fn close_write(&self) -> io::Result<()> {
         (**self).close_write()
+    }
+
+    fn channel(&self) -> Option<Channel<'_>> {
+        (**self).channel()
     }
 }
 
@@ -44,10 +57,17 @@ impl<T: Duplex + ?Sized> Duplex for Arc<T> {
     fn close_write(&self) -> io::Result<()> {
         (**self).close_write()
     }
+
+    fn channel(&self) -> Option<Channel<'_>> {
+        (**self).channel()
+    }
 }
 
 /// Copies everything from `reader` to `writer`, and says how many bytes that were: as [`std::io::copy`], and yields
 /// to other tasks now and then, also where neither side ever waits.
+///
+/// It knows nothing of its streams but how to read and to write, and copies by a buffer of 16 KiB. Between two
+/// sockets [`copy_one_way`] is the faster one.
 ///
 /// # Errors
 ///
@@ -79,14 +99,26 @@ where
     let mut copied = 0;
     loop {
         park::spend_budget();
-        let got = match reader.read(&mut buffer) {
-            Ok(0) => return Ok(copied),
-            Ok(got) => got,
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+        match copy_piece(reader, writer, &mut buffer)? {
+            0 => return Ok(copied),
+            got => copied += got as u64,
+        }
+    }
+}
+
+/// Copies what one read gives; zero is the end.
+#[track_caller]
+fn copy_piece<R, W>(reader: &mut R, writer: &mut W, buffer: &mut [u8]) -> io::Result<usize>
+where
+    R: Read + ?Sized,
+    W: Write + ?Sized,
+{
+    loop {
+        match reader.read(buffer) {
+            Ok(got) => return writer.write_all(&buffer[..got]).map(|()| got),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
-        };
-        writer.write_all(&buffer[..got])?;
-        copied += got as u64;
+        }
     }
 }
 
@@ -94,7 +126,8 @@ where
 /// `b`, and how many back. What a proxy does.
 ///
 /// When one direction ends, the writing side of the other connection is [closed](Duplex::close_write), and the
-/// other direction goes on. Memory: 16 KiB and a task for each direction, however slow a side is.
+/// other direction goes on. Memory: 16 KiB and a task for each direction, however slow a side is. Each direction is a
+/// [`copy_one_way`].
 ///
 /// # Errors
 ///
@@ -106,7 +139,7 @@ where
 ///
 /// # Cancellation
 ///
-/// Ends both directions. What was read and not yet written is lost.
+/// Ends both directions. What was read and not yet written, where the other side had no room, is lost.
 ///
 /// # Parks
 ///
@@ -139,8 +172,8 @@ where
     B: Duplex + Sync,
 {
     let (there, back) = scope(|scope| {
-        let there = scope.spawn(|| or_else(|| scope.cancel(), || one_way(a, b)));
-        let back = scope.spawn(|| or_else(|| scope.cancel(), || one_way(b, a)));
+        let there = scope.spawn(|| or_else(|| scope.cancel(), || copy_one_way(a, b)));
+        let back = scope.spawn(|| or_else(|| scope.cancel(), || copy_one_way(b, a)));
         (there.join(), back.join())
     });
     match (there, back) {
@@ -178,9 +211,72 @@ fn failed(fault: JoinError) -> io::Error {
     }
 }
 
+/// Copies everything from one connection to another, [closes](Duplex::close_write) the writing side of that, and says
+/// how many bytes that were: one direction of [`copy_bidirectional`].
+///
+/// Where both are sockets of [`net`](crate::net) and the system has splice(2), as Linux, the kernel moves by itself
+/// what comes in large pieces. It needs a pipe for that, two descriptors, while something is under way. A program that
+/// has given SIGPIPE a meaning gets all of its bytes copied by a buffer, for there no splice is silent.
+///
+/// # Errors
+///
+/// The first of either side. What was read and not yet written, where the other side had no room, is lost with it.
+///
+/// # Cancellation
+///
+/// Unwinds out of the wait. What was read and not yet written, where the other side had no room, is lost.
+///
+/// # Parks
+///
+/// Until there is something to read (`io.splice_from`), and until there is room to write (`io.splice_to`); or as
+/// reading and writing do.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::{self, Read, Write};
+/// use greenloom::net::UnixStream;
+///
+/// # greenloom::run(|| {
+/// let (mut client, outer) = UnixStream::pair()?;
+/// let (inner, mut server) = UnixStream::pair()?;
+/// client.write_all(b"one way")?;
+/// client.shutdown(std::net::Shutdown::Write)?;
+/// assert_eq!(greenloom::io::copy_one_way(&outer, &inner)?, 7);
+/// let mut text = String::new();
+/// server.read_to_string(&mut text)?;
+/// assert_eq!(text, "one way");
+/// # io::Result::Ok(()) }).unwrap();
+/// ```
 #[track_caller]
-fn one_way(from: &impl Duplex, to: &impl Duplex) -> io::Result<u64> {
-    let copied = copy(&mut from.both_ways(), &mut to.both_ways())?;
+pub fn copy_one_way<A, B>(from: &A, to: &B) -> io::Result<u64>
+where
+    A: Duplex + ?Sized,
+    B: Duplex + ?Sized,
+{
+    let mut copied = 0;
+    let mut buffer = vec![0; PIECE];
+    let mut may_splice = true;
+    loop {
+        park::spend_budget();
+        let got = copy_piece(&mut from.both_ways(), &mut to.both_ways(), &mut buffer)?;
+        copied += got as u64;
+        if got == 0 {
+            break;
+        }
+        // There is more than fits: the rest need not come by here.
+        if may_splice && got == PIECE {
+            match splice(|| from.channel(), || to.channel(), PIECE / 2, &mut copied)? {
+                Spliced::Ended => break,
+                Spliced::Quiet => {}
+                Spliced::Refused(rest) => {
+                    may_splice = false;
+                    to.both_ways().write_all(&rest)?;
+                    copied += rest.len() as u64;
+                }
+            }
+        }
+    }
     match to.close_write() {
         // The other side has gone for good: there is nobody left to tell.
         Err(error) if error.kind() != ErrorKind::NotConnected => Err(error),

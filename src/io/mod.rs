@@ -4,12 +4,15 @@ mod bell;
 mod copy;
 mod evented;
 pub(crate) mod line;
+mod splice;
 mod stdin;
 mod watch;
 
-pub use copy::{Duplex, copy, copy_bidirectional};
+pub use copy::{Duplex, copy, copy_bidirectional, copy_one_way};
 pub use evented::Evented;
 pub(crate) use evented::aim;
+#[doc(hidden)]
+pub use splice::Channel;
 pub use stdin::{Lines, Stdin, stdin};
 #[cfg(feature = "futures-io")]
 pub(crate) use watch::Polling;

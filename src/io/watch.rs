@@ -48,6 +48,8 @@ pub(crate) use several::Several;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Limit {
     Never,
+    /// It may not wait at all: `WouldBlock` instead.
+    Now,
     Within(Duration),
     At(Deadline),
 }
@@ -62,6 +64,7 @@ impl Limit {
     pub(crate) fn deadline(self) -> Deadline {
         match self {
             Limit::Never => Deadline::NEVER,
+            Limit::Now => Deadline::PASSED,
             Limit::Within(duration) => park::deadline(duration),
             Limit::At(deadline) => deadline,
         }
@@ -231,8 +234,9 @@ impl Watch {
                 aim.is_bare && at.is_drained(aim.direction, tick)
             };
             // After a wait the question is always put to the kernel: an edge that has not been reported
-            // yet, a spurious wake, a plain thread, a last look at the deadline.
-            if last.is_some() || !tick.is_some_and(is_known) {
+            // yet, a spurious wake, a plain thread, a last look at the deadline. And where there is no wait.
+            let may_wait = !matches!(aim.limit, Limit::Now);
+            if last.is_some() || !may_wait || !tick.is_some_and(is_known) {
                 match call() {
                     Ok(value) => {
                         if let Some((at, tick)) = tick
@@ -242,7 +246,7 @@ impl Watch {
                         }
                         return Ok(value);
                     }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock && may_wait => {}
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(error) => return Err(self.explain(error)),
                 }

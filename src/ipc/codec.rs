@@ -16,7 +16,7 @@ pub struct CodecError {
 }
 
 impl CodecError {
-    pub(crate) fn of<T>(message: impl fmt::Display) -> Self {
+    pub(crate) fn of<T: ?Sized>(message: impl fmt::Display) -> Self {
         CodecError {
             type_name: type_name::<T>().to_owned(),
             message: message.to_string(),

@@ -144,7 +144,8 @@ pub enum GetError {
     Empty,
     /// The queue was shut down, and nothing is left in it.
     Shutdown,
-    /// What came is no such item. It has been taken.
+    /// What came is no such item. It has been taken; out of the queue of a [`Manager`](super::Manager) it has not, and is
+    /// still the next.
     Codec(CodecError),
     /// The process that serves the queue is gone.
     Disconnected,

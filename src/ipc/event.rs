@@ -33,6 +33,11 @@ pub struct Event {
 }
 
 impl Event {
+    /// Of a manager.
+    pub(super) fn from_manager(handle: Handle) -> Self {
+        Event { handle }
+    }
+
     /// Makes an event that is not set.
     #[expect(
         clippy::new_without_default,
@@ -139,6 +144,11 @@ impl fmt::Display for BarrierError {
 impl std::error::Error for BarrierError {}
 
 impl Barrier {
+    /// Of a manager.
+    pub(super) fn from_manager(handle: Handle, parties: usize) -> Self {
+        Barrier { handle, parties }
+    }
+
     /// Makes a barrier for so many parties.
     ///
     /// # Panics

@@ -35,6 +35,11 @@ const READ_AHEAD: usize = 4096;
 /// A body is given room in steps, so that a length alone costs its reader nothing.
 const STEP: usize = 1 << 20;
 
+/// Those of a frame of which half has come, and of the next one.
+const MOST_UNCLAIMED: usize = 2 * MOST_DESCRIPTORS;
+
+const UNCLAIMED: &str = "descriptors that belong to no frame";
+
 /// No frame is longer than this, whatever its head says.
 pub(crate) const LONGEST: usize = 1 << 30;
 
@@ -163,6 +168,37 @@ impl Wire {
     }
 }
 
+/// Before there are frames, and by both sides' leave.
+impl Wire {
+    /// Receives so many bytes, and no descriptors.
+    ///
+    /// # Errors
+    /// `UnexpectedEof`, `TimedOut`.
+    #[track_caller]
+    pub(crate) fn recv_exact(&self, mut buffer: &mut [u8], limit: Limit) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match self.recv(buffer, &mut VecDeque::new(), limit)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => buffer = &mut buffer[count..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends all of these bytes.
+    ///
+    /// # Errors
+    /// `BrokenPipe`, `TimedOut`.
+    #[track_caller]
+    pub(crate) fn send_all(&self, mut bytes: &[u8], limit: Limit) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let count = self.send(&[IoSlice::new(bytes)], &[], limit)?;
+            bytes = &bytes[count..];
+        }
+        Ok(())
+    }
+}
+
 impl AsFd for Wire {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.io.as_fd()
@@ -203,6 +239,21 @@ impl Outgoing {
             parcel,
             sent: 0,
         })
+    }
+
+    /// A frame that says no more than what it is.
+    pub(crate) fn plain(kind: u8, number: u64) -> Outgoing {
+        Outgoing {
+            head: Head {
+                length: 0,
+                kind,
+                descriptors: 0,
+                number,
+            }
+            .write(),
+            parcel: Parcel::default(),
+            sent: 0,
+        }
     }
 
     /// Whether the other side has seen some of it, and so must be sent the rest.
@@ -374,9 +425,18 @@ impl Incoming {
         Ok(())
     }
 
+    /// A peer that sends descriptors without frames for them is none of ours.
+    fn check_descriptors(&self) -> io::Result<()> {
+        match self.descriptors.len() > MOST_UNCLAIMED {
+            true => Err(invalid(UNCLAIMED)),
+            false => Ok(()),
+        }
+    }
+
     /// False at the end.
     #[track_caller]
     fn read_ahead(&mut self, wire: &Wire, limit: Limit) -> io::Result<bool> {
+        self.check_descriptors()?;
         self.buffer.drain(..self.taken);
         self.taken = 0;
         // Less than a head is left, or it would not be asked for more.
@@ -403,6 +463,9 @@ impl Incoming {
                 end: &mut end,
             };
             while *cut.end < cut.body.len() {
+                if self.descriptors.len() > MOST_UNCLAIMED {
+                    return Err(invalid(UNCLAIMED));
+                }
                 let at = *cut.end;
                 match wire.recv(&mut cut.body[at..], &mut self.descriptors, limit)? {
                     0 => return Err(io::ErrorKind::UnexpectedEof.into()),

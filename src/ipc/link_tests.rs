@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use proptest::prelude::*;
+
 use crate::base::clock::Deadline;
 
 use super::*;
@@ -106,4 +108,77 @@ fn a_frame_that_promises_descriptors_and_brings_none_is_an_error() {
     outgoing.send(&sender, Limit::Never).unwrap();
     let error = Incoming::new(9).recv(&receiver, Limit::Never).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+}
+
+/// Writes raw bytes to a wire, from another thread: they may be more than the socket holds.
+fn pour(wire: Wire, pieces: Vec<Vec<u8>>) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let socket = wire.as_fd().try_clone_to_owned().unwrap();
+        drop(wire);
+        let mut stream = std::os::unix::net::UnixStream::from(socket);
+        // The reader goes when it has seen enough.
+        let _ = pieces.iter().try_for_each(|piece| stream.write_all(piece));
+    })
+}
+
+/// What was sent as kind, number and body.
+type Sent = (u8, u64, Vec<u8>);
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn frames_come_as_they_were_sent_wherever_they_are_cut(
+        frames in proptest::collection::vec((any::<u8>(), any::<u64>(), proptest::collection::vec(any::<u8>(), 0..9000)), 0..8),
+        cuts in proptest::collection::vec(1_usize..9000, 1..20),
+    ) {
+        let mut bytes = Vec::new();
+        for (kind, number, body) in &frames {
+            let head = Head { length: body.len() as u32, kind: *kind, descriptors: 0, number: *number };
+            bytes.extend(head.write());
+            bytes.extend(body);
+        }
+        let mut pieces = Vec::new();
+        for cut in cuts {
+            pieces.push(bytes.drain(..cut.min(bytes.len())).collect());
+        }
+        pieces.push(bytes);
+        let (sender, receiver) = wires();
+        let pouring = pour(sender, pieces);
+        let mut incoming = Incoming::new(9000);
+        let mut got: Vec<Sent> = Vec::new();
+        while let Some(frame) = incoming.recv(&receiver, Limit::Never).unwrap() {
+            got.push((frame.kind, frame.number, frame.parcel.bytes));
+        }
+        pouring.join().unwrap();
+        prop_assert_eq!(got, frames);
+    }
+
+    #[test]
+    fn any_bytes_are_frames_or_an_error_and_cost_no_more_than_they_are(
+        bytes in proptest::collection::vec(any::<u8>(), 0..3000),
+        small in any::<bool>(),
+    ) {
+        let (sender, receiver) = wires();
+        let mut bytes = bytes;
+        if small {
+            // Lengths that may be right.
+            bytes.iter_mut().skip(1).step_by(16).for_each(|byte| *byte = 0);
+            bytes.iter_mut().skip(2).step_by(16).for_each(|byte| *byte = 0);
+            bytes.iter_mut().skip(3).step_by(16).for_each(|byte| *byte = 0);
+        }
+        let length = bytes.len();
+        let pouring = pour(sender, vec![bytes]);
+        let mut incoming = Incoming::new(LONGEST);
+        let mut read = 0;
+        while let Ok(Some(frame)) = incoming.recv(&receiver, Limit::Never) {
+            read += HEAD + frame.parcel.bytes.len();
+            prop_assert!(frame.parcel.descriptors.is_empty());
+        }
+        drop(receiver);
+        pouring.join().unwrap();
+        prop_assert!(read <= length);
+        let room = incoming.begun.map_or(0, |(_, body)| body.capacity());
+        prop_assert!(room <= 2 * STEP, "{} bytes of room for {}", room, length);
+    }
 }

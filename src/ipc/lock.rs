@@ -9,7 +9,7 @@ use crate::io::Limit;
 use crate::scheduler::park;
 use crate::sync::owner::Owner;
 
-use super::broker::{Answer, Call, Handle, LockMachine as Machine};
+use super::broker::{Answer, Call, Handle, LockMachine as Machine, UNSENT};
 use super::error::Disconnected;
 
 /// Mutual exclusion between processes, and between the tasks and threads of each: Python's
@@ -49,6 +49,11 @@ pub struct LockGuard {
 }
 
 impl Lock {
+    /// Of a manager.
+    pub(super) fn from_manager(handle: Handle) -> Self {
+        Lock { handle }
+    }
+
     /// Makes a lock.
     #[expect(
         clippy::new_without_default,
@@ -113,7 +118,7 @@ impl Lock {
 
 impl LockGuard {
     fn of(handle: &Handle, answer: &Answer) -> Option<LockGuard> {
-        (answer.what != Machine::LATE).then(|| LockGuard {
+        (answer.what != Machine::LATE && answer.what != UNSENT).then(|| LockGuard {
             handle: handle.clone(),
             is_held: true,
             is_abandoned: answer.as_number() != 0,
@@ -166,6 +171,11 @@ pub struct RLockGuard {
 }
 
 impl RLock {
+    /// Of a manager.
+    pub(super) fn from_manager(handle: Handle) -> Self {
+        RLock::over(Lock { handle })
+    }
+
     /// Makes a lock.
     #[expect(
         clippy::new_without_default,
@@ -333,6 +343,12 @@ pub struct ConditionGuard {
 }
 
 impl Condition {
+    /// Of a manager.
+    pub(super) fn from_manager(handle: Handle) -> Self {
+        let lock = Lock { handle };
+        Condition { lock }
+    }
+
     /// Makes a condition with a lock of its own.
     #[expect(
         clippy::new_without_default,

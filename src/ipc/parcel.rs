@@ -24,6 +24,18 @@ pub(crate) struct Parcel {
     pub(crate) descriptors: Vec<OwnedFd>,
 }
 
+/// How far a value goes, which decides what may stand in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// To one process of this machine.
+    #[default]
+    Process,
+    /// To a place on this machine from which it may be read more than once: no descriptors.
+    Store,
+    /// To another machine, perhaps: neither descriptors nor keys.
+    Network,
+}
+
 thread_local! {
     /// What belongs to the parcel that is being packed or unpacked on this thread.
     static OPEN: RefCell<Option<Open>> = const { RefCell::new(None) };
@@ -31,19 +43,24 @@ thread_local! {
 
 #[derive(Default)]
 struct Open {
+    reach: Reach,
     descriptors: Vec<Option<OwnedFd>>,
     /// What is to be done when the packing is over, and one may wait again.
     chores: Vec<Box<dyn FnOnce()>>,
+    /// Why a part of the value was refused: the encoding forgets what it is told.
+    why: Option<&'static str>,
 }
 
 /// Puts back what was open before, whatever happens in between.
 struct Opened(Option<Open>);
 
 impl Opened {
-    fn with(descriptors: Vec<Option<OwnedFd>>) -> Opened {
+    fn with(reach: Reach, descriptors: Vec<Option<OwnedFd>>) -> Opened {
         let open = Open {
+            reach,
             descriptors,
             chores: Vec::new(),
+            why: None,
         };
         Opened(OPEN.replace(Some(open)))
     }
@@ -60,6 +77,30 @@ pub(crate) fn after_packing(chore: impl FnOnce() + 'static) {
             open.chores.push(Box::new(chore));
         }
     });
+}
+
+/// In a `Serialize` or `Deserialize` of ours: keeps the text of the error with which it ends.
+pub(crate) fn refused(why: &'static str) -> &'static str {
+    OPEN.with_borrow_mut(|open| {
+        if let Some(open) = open {
+            open.why = Some(why);
+        }
+    });
+    why
+}
+
+/// The error of a type's encoding.
+fn failed<T: ?Sized>(error: postcard::Error) -> CodecError {
+    let why = OPEN.with_borrow(|open| open.as_ref().and_then(|open| open.why));
+    match why {
+        Some(why) => CodecError::of::<T>(why),
+        None => CodecError::of::<T>(error),
+    }
+}
+
+/// How far the value goes that is being encoded on this thread; `None` when an encoding that is not ours is at it.
+pub(crate) fn reach() -> Option<Reach> {
+    OPEN.with_borrow(|open| open.as_ref().map(|open| open.reach))
 }
 
 impl Drop for Opened {
@@ -82,9 +123,18 @@ impl Parcel {
         before: Vec<u8>,
         value: &T,
     ) -> Result<Parcel, CodecError> {
+        Parcel::pack_for(Reach::Process, before, value)
+    }
+
+    /// As `pack_after`, for a value that goes so far.
+    pub(crate) fn pack_for<T: Serialize + ?Sized>(
+        reach: Reach,
+        before: Vec<u8>,
+        value: &T,
+    ) -> Result<Parcel, CodecError> {
         let (bytes, open) = no_park(|| {
-            let opened = Opened::with(Vec::new());
-            let bytes = postcard::to_extend(value, before).map_err(CodecError::of::<T>)?;
+            let opened = Opened::with(reach, Vec::new());
+            let bytes = postcard::to_extend(value, before).map_err(failed::<T>)?;
             Ok::<_, CodecError>((bytes, opened.close()))
         })?;
         let descriptors: Vec<_> = open.descriptors.into_iter().flatten().collect();
@@ -116,12 +166,21 @@ impl Parcel {
 
     /// As `unpack`, and the parcel stays as it is.
     pub(crate) fn unpack_copy<T: DeserializeOwned>(&self) -> Result<T, CodecError> {
+        self.unpack_copy_from(0)
+    }
+
+    /// As `unpack_copy`, of what stands behind the first bytes.
+    pub(crate) fn unpack_copy_from<T: DeserializeOwned>(
+        &self,
+        begin: usize,
+    ) -> Result<T, CodecError> {
         let copies = self
             .descriptors
             .iter()
             .map(OwnedFd::try_clone)
             .collect::<Result<_, _>>();
-        decode(&self.bytes, copies.map_err(CodecError::of::<T>)?)
+        let bytes = self.bytes.get(begin..).unwrap_or_default();
+        decode(bytes, copies.map_err(CodecError::of::<T>)?)
     }
 
     /// The same once more.
@@ -134,16 +193,24 @@ impl Parcel {
     }
 }
 
+/// Decodes a value that brings no descriptors.
+///
+/// # Errors
+/// As for `Parcel::unpack`.
+pub(crate) fn unpack_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    decode(bytes, Vec::new())
+}
+
 fn decode<T: DeserializeOwned>(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Result<T, CodecError> {
     no_park(|| {
-        let _opened = Opened::with(descriptors.into_iter().map(Some).collect());
+        let _opened = Opened::with(Reach::Process, descriptors.into_iter().map(Some).collect());
         match postcard::take_from_bytes(bytes) {
             Ok((value, [])) => Ok(value),
             Ok((_, rest)) => Err(CodecError::of::<T>(format!(
                 "{} bytes are left over",
                 rest.len()
             ))),
-            Err(error) => Err(CodecError::of::<T>(error)),
+            Err(error) => Err(failed::<T>(error)),
         }
     })
 }
@@ -159,11 +226,18 @@ impl Passed {
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         use serde::ser::Error;
-        let is_open = OPEN.with_borrow(Option::is_some);
-        if !is_open {
-            let text =
-                "it holds a descriptor, which only greenloom's own processes and pipes can pass on";
-            return Err(S::Error::custom(text));
+        let text = match reach() {
+            Some(Reach::Process) => None,
+            Some(Reach::Store) => {
+                Some("it holds a descriptor, and what is kept by a manager may be read twice")
+            }
+            Some(Reach::Network) => Some("it holds a descriptor, which crosses no network"),
+            None => Some(
+                "it holds a descriptor, which only greenloom's own processes and pipes can pass on",
+            ),
+        };
+        if let Some(text) = text {
+            return Err(S::Error::custom(refused(text)));
         }
         let copy = fd.as_fd().try_clone_to_owned().map_err(S::Error::custom)?;
         let number = OPEN.with_borrow_mut(|open| {

@@ -12,6 +12,7 @@ use crate::io::Limit;
 use crate::scheduler::park;
 
 use super::broker::{Answer, Call, Handle, QueueMachine as Machine};
+use super::codec::CodecError;
 use super::error::{Disconnected, GetError, PutError};
 
 /// A queue that processes share: values go in and come out in order, each to one taker.
@@ -127,7 +128,7 @@ impl<T> Queue<T> {
     where
         T: Serialize,
     {
-        let call = Call::with(what, item).map_err(PutError::Codec)?;
+        let call = self.handle.pack(what, item).map_err(PutError::Codec)?;
         match self.handle.call(call, limit)?.what {
             Machine::DONE => Ok(()),
             Machine::SHUT => Err(PutError::Shutdown),
@@ -189,10 +190,26 @@ impl<T> Queue<T> {
     {
         let answer = self.handle.call(Call::plain(what), limit)?;
         match answer.what {
-            Machine::ITEM => answer.value().map_err(GetError::Codec),
+            Machine::ITEM => self.read(answer).map_err(GetError::Codec),
             Machine::SHUT => Err(GetError::Shutdown),
             _ => Err(GetError::Empty),
         }
+    }
+
+    #[track_caller]
+    fn read(&self, answer: Answer) -> Result<T, CodecError>
+    where
+        T: DeserializeOwned,
+    {
+        if self.handle.link().is_none() {
+            return answer.value();
+        }
+        // Whoever asks a manager may be mistaken about what is there: it is for somebody else.
+        let item = answer.parcel.unpack_copy();
+        if item.is_err() {
+            self.handle.give_back(answer);
+        }
+        item
     }
 
     /// How many items are inside. By the time that this is read it may have changed.
@@ -259,6 +276,14 @@ pub struct JoinableQueue<T> {
 }
 
 impl<T> JoinableQueue<T> {
+    /// Of a manager.
+    pub(super) fn from_manager(handle: Handle) -> Self {
+        let items = PhantomData;
+        JoinableQueue {
+            queue: Queue { handle, items },
+        }
+    }
+
     /// Makes a queue that takes whatever is put.
     #[expect(
         clippy::new_without_default,

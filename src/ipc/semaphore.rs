@@ -70,6 +70,11 @@ impl Drop for Permit {
 }
 
 impl Semaphore {
+    /// Of a manager.
+    pub(super) fn from_manager(handle: Handle) -> Self {
+        Semaphore { handle }
+    }
+
     /// Makes a semaphore with so many permits.
     pub fn new(permits: u64) -> Self {
         Semaphore::with_limit(permits, u64::MAX)
@@ -167,6 +172,12 @@ pub struct BoundedSemaphore {
 }
 
 impl BoundedSemaphore {
+    /// Of a manager.
+    pub(super) fn from_manager(handle: Handle) -> Self {
+        let inner = Semaphore { handle };
+        BoundedSemaphore { inner }
+    }
+
     /// Makes a semaphore that never has more than these permits.
     pub fn new(permits: u64) -> Self {
         BoundedSemaphore {

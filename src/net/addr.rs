@@ -1,9 +1,11 @@
 //! From names to addresses, off the worker.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::sync::LazyLock;
 use std::{io, iter, option, slice, vec};
 
-use crate::blocking::unblock;
+use crate::blocking::unblock_apart;
+use crate::driver::blocking_pool::{BlockingPool, Config};
 
 /// What can be resolved to addresses: as [`std::net::ToSocketAddrs`], but only the task waits while a
 /// name server is asked.
@@ -31,18 +33,30 @@ pub trait ToSocketAddrs {
     ///
     /// # Parks
     ///
-    /// For names only (`blocking.unblock`). Cancelled, it leaves the resolver to end by itself.
+    /// For names only (`net.resolve`). Cancelled, it leaves the resolver to end by itself, which nobody waits for:
+    /// not even a runtime that stops.
     fn to_socket_addrs(&self) -> io::Result<Self::Iter>;
 }
 
+/// Threads that ask the system's resolver. They are no runtime's: a name server that does not answer, which takes
+/// half a minute, would keep a runtime from stopping, and many such names would keep its files waiting.
+static RESOLVERS: LazyLock<BlockingPool> = LazyLock::new(|| {
+    BlockingPool::new(Config {
+        serves_all: true,
+        ..Config::default()
+    })
+});
+
 /// Asks the system's resolver, on a thread that may block.
+#[track_caller]
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one place where it runs off the worker"
 )]
 fn resolve(name: &str, port: u16) -> io::Result<vec::IntoIter<SocketAddr>> {
     let name = name.to_owned();
-    unblock(move || std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), port)))
+    let ask = move || std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), port));
+    unblock_apart(&RESOLVERS, "net.resolve", ask)
 }
 
 fn one(address: SocketAddr) -> vec::IntoIter<SocketAddr> {

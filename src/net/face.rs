@@ -29,6 +29,17 @@ macro_rules! socket_face {
                 self.socket.twin().map($face::from_socket)
             }
 
+            /// Whether calls on this handle give `ErrorKind::WouldBlock` instead of waiting, as std's do. What is
+            /// nothing but a wait, such as `wait_readable`, waits all the same. Clones are not concerned.
+            ///
+            /// # Errors
+            ///
+            /// None; the type is std's.
+            pub fn set_nonblocking(&self, nonblocking: bool) -> ::std::io::Result<()> {
+                self.socket.set_nonblocking(nonblocking);
+                Ok(())
+            }
+
             /// Takes the error that is pending at the socket, if any.
             ///
             /// # Errors
@@ -187,7 +198,7 @@ macro_rules! moving_face {
             /// When there is nothing yet (`io.wait_readable`).
             #[track_caller]
             pub fn wait_readable(&self) -> ::std::io::Result<()> {
-                let limit = self.socket.read_timeout.limit();
+                let limit = self.socket.read_timeout.patience();
                 self.socket
                     .wait($crate::driver::registration::Direction::Read, limit)
             }
@@ -204,7 +215,7 @@ macro_rules! moving_face {
             /// When there is no room (`io.wait_writable`).
             #[track_caller]
             pub fn wait_writable(&self) -> ::std::io::Result<()> {
-                let limit = self.socket.write_timeout.limit();
+                let limit = self.socket.write_timeout.patience();
                 self.socket
                     .wait($crate::driver::registration::Direction::Write, limit)
             }
@@ -294,6 +305,10 @@ macro_rules! stream_face {
 
             fn close_write(&self) -> ::std::io::Result<()> {
                 self.shutdown(::std::net::Shutdown::Write)
+            }
+
+            fn channel(&self) -> Option<$crate::io::Channel<'_>> {
+                self.socket.channel()
             }
         }
 
@@ -448,7 +463,7 @@ macro_rules! listener_face {
             /// When there is no connection, or others wait (`net.accept`).
             #[track_caller]
             pub fn accept(&self) -> ::std::io::Result<($stream, $address)> {
-                self.accept_within($crate::io::Limit::Never)
+                self.accept_within(self.socket.read_timeout.limit())
             }
 
             /// As [`accept`](Self::accept), at most for `timeout`.
@@ -470,7 +485,14 @@ macro_rules! listener_face {
                 limit: $crate::io::Limit,
             ) -> ::std::io::Result<($stream, $address)> {
                 let fd = ::std::os::fd::AsFd::as_fd(self);
-                let (_turn, limit) = self.line.enter("net.accept_line", fd, limit)?;
+                let (_turn, limit) = match limit {
+                    // Whoever does not wait does not stand in line either.
+                    $crate::io::Limit::Now => (None, limit),
+                    limit => {
+                        let (turn, limit) = self.line.enter("net.accept_line", fd, limit)?;
+                        (Some(turn), limit)
+                    }
+                };
                 let take = |fd: ::std::os::fd::BorrowedFd<'_>| {
                     $crate::net::listening::pass_over_the_lost(|| $accept(fd))
                 };

@@ -7,7 +7,7 @@
 //! * Two tasks may use one stream at the same time, one to read and one to write. A second one that
 //!   would have to wait in the same direction gets `ErrorKind::ResourceBusy`. Accepters queue.
 //! * `close`, on every socket, ends the waits of other tasks and threads.
-//! * Time limits belong to the handle, and are not shared with its clones.
+//! * Time limits and `set_nonblocking` belong to the handle, and are not shared with its clones.
 //! * Nothing raises SIGPIPE, even in a program that has restored its default action.
 //! * `connect` by name tries the next address after 250 ms, and takes the first that answers.
 //! * [`Server`] is what most accept loops become.

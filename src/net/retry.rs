@@ -33,6 +33,9 @@ pub(super) fn retry<T>(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             result => return result,
         }
+        if matches!(limit, Limit::Now) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let deadline = *deadline.get_or_insert_with(|| limit.deadline());
         if deadline.is_due(park::now()) {
             return Err(TimedOut.into());

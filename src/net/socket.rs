@@ -11,7 +11,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use crate::driver::registration::Direction;
-use crate::io::{Evented, Limit, Several, aim, closed_by_another};
+use crate::io::{Channel, Evented, Limit, Several, aim, closed_by_another};
 use crate::sys::socket;
 
 /// A socket of std under the eyes of a reactor; the public types are faces of this.
@@ -22,22 +22,41 @@ pub(super) struct Socket<S: AsFd> {
 }
 
 /// A time limit in nanoseconds; all ones is none.
-pub(super) struct Timeout(AtomicU64);
+pub(super) struct Timeout {
+    /// What operations go by: the limit that is set, or nought while nothing may wait.
+    in_force: AtomicU64,
+    set: AtomicU64,
+}
 
 impl Timeout {
     const NONE: u64 = u64::MAX;
+    const NOW: u64 = 0;
 
     const fn none() -> Timeout {
-        Timeout(AtomicU64::new(Timeout::NONE))
+        Timeout {
+            in_force: AtomicU64::new(Timeout::NONE),
+            set: AtomicU64::new(Timeout::NONE),
+        }
     }
 
-    #[inline]
     pub(super) fn get(&self) -> Option<Duration> {
-        // Relaxed: a number by itself.
-        match self.0.load(Ordering::Relaxed) {
+        // Relaxed, here and below: numbers by themselves.
+        match self.set.load(Ordering::Relaxed) {
             Timeout::NONE => None,
             nanos => Some(Duration::from_nanos(nanos)),
         }
+    }
+
+    fn may_wait(&self) -> bool {
+        self.in_force.load(Ordering::Relaxed) != Timeout::NOW
+    }
+
+    fn forbid_waiting(&self, is_forbidden: bool) {
+        let limit = match is_forbidden {
+            true => Timeout::NOW,
+            false => self.set.load(Ordering::Relaxed),
+        };
+        self.in_force.store(limit, Ordering::Relaxed);
     }
 
     pub(super) fn set(&self, timeout: Option<Duration>) -> io::Result<()> {
@@ -47,12 +66,24 @@ impl Timeout {
             // Five hundred years, or no limit.
             Some(timeout) => u64::try_from(timeout.as_nanos()).unwrap_or(Timeout::NONE),
         };
-        self.0.store(nanos, Ordering::Relaxed);
+        self.set.store(nanos, Ordering::Relaxed);
+        if self.may_wait() {
+            self.in_force.store(nanos, Ordering::Relaxed);
+        }
         Ok(())
     }
 
     #[inline]
     pub(super) fn limit(&self) -> Limit {
+        match self.in_force.load(Ordering::Relaxed) {
+            Timeout::NONE => Limit::Never,
+            Timeout::NOW => Limit::Now,
+            nanos => Limit::Within(Duration::from_nanos(nanos)),
+        }
+    }
+
+    /// For what is nothing but a wait.
+    pub(super) fn patience(&self) -> Limit {
         Limit::of(self.get())
     }
 }
@@ -98,9 +129,10 @@ impl<S: AsFd> Socket<S> {
         let countable = |limit: Duration| limit.max(Duration::from_micros(1));
         let (read, write) = (self.read_timeout.get(), self.write_timeout.get());
         let (read, write) = (read.map(countable), write.map(countable));
+        let may_wait = self.read_timeout.may_wait();
         let source = self.io.into_inner();
         // An open socket takes these. Clones do not mind: their calls never block.
-        let _ = socket::set_nonblocking(source.as_fd(), false);
+        let _ = socket::set_nonblocking(source.as_fd(), !may_wait);
         let options = SockRef::from(&source);
         let _ = options.set_read_timeout(read);
         let _ = options.set_write_timeout(write);
@@ -115,6 +147,7 @@ impl<S: AsFd> Socket<S> {
         let twin = Socket::from_nonblocking(self.as_fd().try_clone_to_owned()?.into());
         twin.read_timeout.set(self.read_timeout.get())?;
         twin.write_timeout.set(self.write_timeout.get())?;
+        twin.set_nonblocking(!self.read_timeout.may_wait());
         Ok(twin)
     }
 
@@ -205,6 +238,19 @@ impl<S: AsFd> Socket<S> {
         let call = || call(self.as_fd());
         let watch = self.io.watch();
         watch.poll_operate(self.as_fd(), Direction::Write, waker, call, drained)
+    }
+
+    /// For a copy that leaves the bytes in the kernel, which waits.
+    pub(super) fn channel(&self) -> Option<Channel<'_>> {
+        let limits = [self.read_timeout.get(), self.write_timeout.get()];
+        let may_wait = self.read_timeout.may_wait();
+        may_wait.then(|| Channel::new(self.io.watch(), self.io.as_fd(), limits))
+    }
+
+    /// Whether calls on this handle give `WouldBlock` instead of waiting. The descriptor is nonblocking anyway.
+    pub(super) fn set_nonblocking(&self, nonblocking: bool) {
+        self.read_timeout.forbid_waiting(nonblocking);
+        self.write_timeout.forbid_waiting(nonblocking);
     }
 
     /// For a wait for this one and others.

@@ -135,7 +135,9 @@ fn write(pipe: BorrowedFd<'_>, job: &mut Job) -> io::Result<Step> {
             job.written += count;
             Ok(Step::Moved)
         }
-        Err(Errno::AGAIN | Errno::INTR) => Ok(Step::Blocked),
+        Err(Errno::AGAIN) => Ok(Step::Blocked),
+        // To be tried again: there may be room, of which no edge would tell.
+        Err(Errno::INTR) => Ok(Step::Moved),
         // It does not want the rest, which is its own affair.
         Err(Errno::PIPE) => Ok(Step::Ended),
         Err(error) => Err(error.into()),
@@ -148,7 +150,8 @@ fn read(pipe: BorrowedFd<'_>, text: &mut Vec<u8>) -> io::Result<Step> {
     match rustix::io::read(pipe, spare_capacity(text)) {
         Ok(0) => Ok(Step::Ended),
         Ok(_) => Ok(Step::Moved),
-        Err(Errno::AGAIN | Errno::INTR) => Ok(Step::Blocked),
+        Err(Errno::AGAIN) => Ok(Step::Blocked),
+        Err(Errno::INTR) => Ok(Step::Moved),
         Err(error) => Err(error.into()),
     }
 }

@@ -35,6 +35,8 @@ pub use command::Command;
 pub use pipeline::{Pipeline, PipelineOutput, pipeline};
 pub use pipes::{ChildStderr, ChildStdin, ChildStdout};
 #[cfg(feature = "process")]
+pub(crate) use remote::Service;
+#[cfg(feature = "process")]
 pub use remote::{
     ActiveChild, Builder, IMap, IMapUnordered, NotReady, PoolBuilder, PoolError, Process,
     ProcessPanic, ProcessPool, TaskError, TaskHandle, active_children, current_name, init,

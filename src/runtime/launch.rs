@@ -41,7 +41,10 @@ where
         return decline(closure, farewell, refused.into());
     }
     current::with_processor(|processor| {
-        let local = processor.filter(|processor| Arc::ptr_eq(&processor.shared, shared));
+        let local = match processor {
+            Some(processor) if Arc::ptr_eq(&processor.shared, shared) => Some(processor),
+            _ => None,
+        };
         if local.is_none() && (spec.pinned || shared.is_stopping()) {
             shared.dismiss();
             let why = if spec.pinned {

@@ -63,8 +63,8 @@ struct Seat<T> {
 
 struct Packet<F, T, E> {
     seat: Seat<T>,
-    /// Taken by whoever claims the task.
-    closure: UnsafeCell<Option<F>>,
+    /// Taken by whoever claims the task. Never dropped in place, see `Seat::drop`.
+    closure: UnsafeCell<Option<ManuallyDrop<F>>>,
     farewell: E,
 }
 
@@ -137,10 +137,9 @@ pub(super) fn caught(f: impl FnOnce()) -> bool {
 /// A user's destructor may panic; that is the end of the value, not of the worker. It may wait as well: a
 /// cancellation has done its work by then and does not disturb it.
 #[inline(never)]
-fn drop_caught<V>(task: &TaskRef, value: V) {
+fn drop_caught<V>(task: &TaskRef, mut value: Option<V>) {
     if std::mem::needs_drop::<V>() {
-        let mut value = Some(value);
-        drop_all_caught(task, &mut || drop(value.take()));
+        drop_all_caught(task, &mut || value = None);
     }
 }
 
@@ -154,6 +153,12 @@ fn drop_all_caught(task: &TaskRef, drop: &mut dyn FnMut()) {
     if has_panicked {
         caught(|| log::error!("{} left a value whose destructor panicked", **task));
     }
+}
+
+/// One task less of those that the runtime has.
+#[inline]
+fn dismiss() {
+    current::with_processor(|processor| processor.map(|processor| processor.shared.dismiss()));
 }
 
 /// Drops the running task's local values, if it has any.
@@ -199,57 +204,63 @@ pub(crate) fn classify(payload: Box<dyn Any + Send>) -> Fault {
 }
 
 // SAFETY: `run` and `refuse` take the closure once, by the claim; `outcome` and `waker` follow the table
-// at `Seat`; dropping a packet runs no user code, for `Drop` below forgets what is left.
+// at `Seat`; dropping a packet runs no user code: what is left of both is forgotten.
 unsafe impl<F: FnOnce() -> T, T, E: Farewell> Body for Packet<F, T, E> {
-    unsafe fn run(&self, task: &TaskRef) {
+    unsafe fn run(task: &TaskRef) {
+        // SAFETY: the caller's promise.
+        let packet = unsafe { task.body::<Self>() };
         // SAFETY: the caller has the claim, so nobody else touches the closure.
-        let closure = unsafe { (*self.closure.get()).take() };
-        let Some(closure) = closure else { return };
+        let closure = unsafe { (*packet.closure.get()).take() };
+        let Some(closure) = closure.map(ManuallyDrop::into_inner) else {
+            return;
+        };
         let outcome = if task.fate().is_cancelled() {
             // It never starts, but what it holds is dropped here, on a stack where drops may park.
-            drop_caught(task, closure);
+            drop_caught(task, Some(closure));
             Err(Fault::Cancelled)
         } else {
             catch_unwind(AssertUnwindSafe(closure)).map_err(arrived)
         };
         end_slots();
         // Before its joiner can know of the end, and spawn another in its place.
-        current::with_processor(|processor| processor.map(|processor| processor.shared.dismiss()));
+        dismiss();
         // SAFETY: this is the claimer, and `run` is called once.
-        unsafe { self.seat.conclude(task, outcome) };
-        self.farewell.say();
+        unsafe { packet.seat.conclude(task, outcome) };
+        packet.farewell.say();
     }
 
-    unsafe fn refuse(&self, task: &TaskRef, why: Option<io::Error>) {
+    unsafe fn refuse(task: &TaskRef, why: Option<io::Error>) {
+        // SAFETY: the caller's promise.
+        let packet = unsafe { task.body::<Self>() };
         // SAFETY: as in `run`.
-        let closure = unsafe { (*self.closure.get()).take() };
-        drop_caught(task, closure);
+        let closure = unsafe { (*packet.closure.get()).take() };
+        drop_caught(task, closure.map(ManuallyDrop::into_inner));
         if let Some(why) = &why {
-            self.farewell.starve(why);
+            packet.farewell.starve(why);
         }
+        let outcome = Err(why.map_or(Fault::Cancelled, Fault::NoStack));
         // SAFETY: as in `run`.
-        unsafe {
-            self.seat
-                .conclude(task, Err(why.map_or(Fault::Cancelled, Fault::NoStack)))
-        };
-        self.farewell.say();
+        unsafe { packet.seat.conclude(task, outcome) };
+        packet.farewell.say();
     }
 
     /// Its farewell is never said: what it has lent from its frames may be in use still.
-    unsafe fn leak(&self, task: &TaskRef) {
+    unsafe fn leak(task: &TaskRef) {
         if !task.fate().is_complete() {
+            // SAFETY: the caller's promise.
+            let packet = unsafe { task.body::<Self>() };
             // SAFETY: not complete, and `run`, which would conclude, is never resumed: this stands for it.
-            unsafe { self.seat.conclude(task, Err(Fault::Cancelled)) };
+            unsafe { packet.seat.conclude(task, Err(Fault::Cancelled)) };
         }
     }
 }
 
-impl<F, T, E> Drop for Packet<F, T, E> {
+impl<T> Drop for Seat<T> {
     /// The last reference may go away on any thread, inside a waker's drop: no user code may run there.
-    /// What is left here was left by a handle that was forgotten, and is forgotten too.
+    /// What is left, an outcome here or a closure beside it, was left by a handle that was forgotten, and is
+    /// forgotten too.
     fn drop(&mut self) {
-        std::mem::forget(self.closure.get_mut().take());
-        std::mem::forget(self.seat.outcome.get_mut().take());
+        std::mem::forget(self.outcome.get_mut().take());
     }
 }
 
@@ -291,7 +302,7 @@ where
     };
     let packet = Packet {
         seat,
-        closure: UnsafeCell::new(Some(closure)),
+        closure: UnsafeCell::new(Some(ManuallyDrop::new(closure))),
         farewell,
     };
     let (queued, task) = TaskRef::new_pair(id, spec, packet);

@@ -14,7 +14,7 @@ use super::header::{Header, Spec, TaskId};
 ///
 /// # Safety
 ///
-/// `run` and `refuse` are called through one reference from whichever thread has claimed the task, while
+/// `run` and `refuse` are called from whichever thread has claimed the task, while
 /// others hold references too: the implementor answers for what they may touch. Freeing the allocation
 /// drops `Self` wherever the last reference happens to go away, so `Self`'s drop must not run user code.
 pub(crate) unsafe trait Body {
@@ -22,22 +22,23 @@ pub(crate) unsafe trait Body {
     ///
     /// # Safety
     ///
-    /// Called at most once, by the one that claimed the task.
-    unsafe fn run(&self, task: &TaskRef);
+    /// The task was made with this body, and the call comes at most once, by the one that claimed it.
+    unsafe fn run(task: &TaskRef);
 
     /// Ends the task on the caller's stack: none of its own could be had, or (`None`) it came too late.
     ///
     /// # Safety
     ///
     /// As for `run`, and instead of it.
-    unsafe fn refuse(&self, task: &TaskRef, why: Option<std::io::Error>);
+    unsafe fn refuse(task: &TaskRef, why: Option<std::io::Error>);
 
     /// Tells whoever joins the task that it will never end, if it has not.
     ///
     /// # Safety
     ///
-    /// The caller is its home worker; its `run` is suspended and is never resumed.
-    unsafe fn leak(&self, task: &TaskRef);
+    /// The task was made with this body; the caller is its home worker; its `run` is suspended and is never
+    /// resumed.
+    unsafe fn leak(task: &TaskRef);
 }
 
 struct VTable {
@@ -82,17 +83,22 @@ impl TaskRef {
         let prefix = Prefix {
             refs: AtomicUsize::new(2),
             vtable: &VTable {
-                run: run::<B>,
-                refuse: refuse::<B>,
-                leak: leak::<B>,
+                run: B::run,
+                refuse: B::refuse,
+                leak: B::leak,
                 free: free::<B>,
             },
             header: Header::new(id, spec),
         };
-        let block = blocks::allocate(Layout::new::<Allocation<B>>()).cast::<Allocation<B>>();
+        let ptr: NonNull<Prefix> =
+            blocks::allocate(const { Layout::new::<Allocation<B>>() }).cast();
         // SAFETY: fresh memory of the right layout.
-        unsafe { block.write(Allocation { prefix, body }) };
-        let ptr = block.cast();
+        unsafe {
+            std::ptr::write(
+                ptr.as_ptr() as *mut Allocation<B>,
+                Allocation { prefix, body },
+            )
+        };
         (TaskRef { ptr }, TaskRef { ptr })
     }
 
@@ -105,7 +111,7 @@ impl TaskRef {
     #[inline]
     pub(crate) unsafe fn body<B>(&self) -> &B {
         // SAFETY: the caller knows the type; the allocation lives as long as `self`.
-        unsafe { &self.ptr.cast::<Allocation<B>>().as_ref().body }
+        unsafe { &(*(self.ptr.as_ptr() as *const Allocation<B>)).body }
     }
 
     /// The same reference again, without a count of its own.
@@ -233,35 +239,10 @@ impl std::fmt::Debug for TaskRef {
 
 /// # Safety
 ///
-/// `task` was made with body type `B`; for the rest see [`Body::run`].
-unsafe fn run<B: Body>(task: &TaskRef) {
-    // SAFETY: the caller's promises.
-    unsafe { task.body::<B>().run(task) }
-}
-
-/// # Safety
-///
-/// As for `run`.
-unsafe fn refuse<B: Body>(task: &TaskRef, why: Option<std::io::Error>) {
-    // SAFETY: the caller's promises.
-    unsafe { task.body::<B>().refuse(task, why) }
-}
-
-/// # Safety
-///
-/// As for `run`, and see [`Body::leak`].
-unsafe fn leak<B: Body>(task: &TaskRef) {
-    // SAFETY: the caller's promises.
-    unsafe { task.body::<B>().leak(task) }
-}
-
-/// # Safety
-///
 /// `ptr` was made by `new_pair::<B>` and no count is left.
 unsafe fn free<B: Body>(ptr: NonNull<Prefix>) {
-    let block = ptr.cast::<Allocation<B>>();
     // SAFETY: the caller's promise: nobody else looks at the value any more.
-    unsafe { block.drop_in_place() };
+    unsafe { std::ptr::drop_in_place(ptr.as_ptr() as *mut Allocation<B>) };
     // SAFETY: `new_pair` had it for this layout.
-    unsafe { blocks::release(block.cast(), Layout::new::<Allocation<B>>()) };
+    unsafe { blocks::release(ptr.cast(), const { Layout::new::<Allocation<B>>() }) };
 }

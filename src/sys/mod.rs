@@ -14,9 +14,13 @@ pub(crate) mod fault;
 pub(crate) mod image;
 pub(crate) mod memory;
 #[cfg(feature = "runtime")]
+pub(crate) mod pipe;
+#[cfg(feature = "runtime")]
 pub(crate) mod poll;
 #[cfg(feature = "runtime")]
 pub(crate) mod process;
+#[cfg(feature = "process")]
+pub(crate) mod random;
 #[cfg(feature = "process")]
 pub(crate) mod shared;
 #[cfg(feature = "runtime")]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::runtime::{Handle, SpawnError, global, launch, launch_at, launch_pinned};
 use crate::scheduler::current;
 use crate::scheduler::header::Spec;
+use crate::scheduler::packet::Joiner;
 use crate::scheduler::shared::Shared;
 use crate::stack::StackSize;
 
@@ -186,38 +187,40 @@ where
     T: Send + 'static,
 {
     let place = Location::caller();
-    let launched = current::with_processor(|processor| {
-        let Some(processor) = processor else {
-            return Err(f);
-        };
-        let shared = &processor.shared;
-        let spec = Spec {
-            name: None,
-            stack_size: shared.config.stack_size,
-            place,
-            runtime: shared.id,
-            pinned: false,
-        };
-        Ok(launch(shared, spec, heir(f), ()))
+    let launched = current::with_processor(|processor| match processor {
+        Some(processor) => launch_plain(&processor.shared, f, place),
+        None => match global() {
+            Ok(shared) => launch_plain(&shared, f, place),
+            Err(error) => Err(error),
+        },
     });
     match launched {
-        Ok(Ok(joiner)) => JoinHandle::new(joiner),
-        Ok(Err(error)) => panic!("spawn: {error}"),
-        Err(f) => spawn_default(f, place),
+        Ok(joiner) => JoinHandle::new(joiner),
+        Err(error) => panic!("spawn: {error}"),
     }
 }
 
-#[cold]
-#[track_caller]
-fn spawn_default<F, T>(f: F, place: &'static Location<'static>) -> JoinHandle<T>
+/// Launches a task without a name, and with the runtime's size of stacks.
+#[inline]
+fn launch_plain<F, T>(
+    shared: &Arc<Shared>,
+    f: F,
+    place: &'static Location<'static>,
+) -> io::Result<Joiner<T>>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let spawned = global().and_then(|shared| Builder::new().spawn_on(&shared, f, place));
-    match spawned {
-        Ok(handle) => handle,
-        Err(error) => panic!("spawn in the default runtime: {error}"),
+    let spec = Spec {
+        name: None,
+        stack_size: shared.config.stack_size,
+        place,
+        runtime: shared.id,
+        pinned: false,
+    };
+    match launch(shared, spec, heir(f), ()) {
+        Ok(joiner) => Ok(joiner),
+        Err(error) => Err(error.into()),
     }
 }
 

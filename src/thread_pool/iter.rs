@@ -56,6 +56,15 @@ impl Ready {
     }
 }
 
+/// Puts a key back in front.
+struct Back<'a>(&'a Ready, u64);
+
+impl Drop for Back<'_> {
+    fn drop(&mut self) {
+        self.0.lock().0.push_front(self.1);
+    }
+}
+
 /// Jobs that are under way, by keys that count up.
 struct UnderWay<T> {
     jobs: HashMap<u64, Result<JobHandle<T>, JobError>>,
@@ -89,6 +98,12 @@ impl<T: 'static> UnderWay<T> {
             return None;
         }
         let key = self.ready.take(deadline)?;
+        // It is told before it is there: should this wait be cancelled, the job is the next one again.
+        let back = Back(&self.ready, key);
+        if let Some(Ok(job)) = self.jobs.get(&key) {
+            job.wait();
+        }
+        std::mem::forget(back);
         Some(self.jobs.remove(&key)?.and_then(JobHandle::join))
     }
 }
@@ -172,6 +187,10 @@ where
 ///
 /// Dropping it cancels what is still in line.
 ///
+/// # Cancellation
+///
+/// A `next` that is cancelled loses no result: the one after it gets it.
+///
 /// # Parks
 ///
 /// `next` does until the next result is there (`thread_pool.join`).
@@ -215,6 +234,10 @@ where
         {
             self.jobs.push_back(job);
         }
+        // Still in front should this wait be cancelled.
+        if let Ok(job) = self.jobs.front()? {
+            job.wait();
+        }
         Some(self.jobs.pop_front()?.and_then(JobHandle::join))
     }
 }
@@ -231,6 +254,10 @@ impl<I: Iterator, F, T> Drop for IMap<I, F, T> {
 /// [`ThreadPool::imap_unordered`](super::ThreadPool::imap_unordered).
 ///
 /// Dropping it cancels what is still in line.
+///
+/// # Cancellation
+///
+/// A `next` that is cancelled loses no result.
 ///
 /// # Parks
 ///

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -125,10 +125,28 @@ impl<T> Desk<T> {
 /// One that panics is said, and keeps nobody from the others.
 fn call<T>(callback: Callback<T>, outcome: &Outcome<T>) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(outcome))) {
+        // Only where the job had ended already: it is the task that is cancelled which calls.
+        if park::is_cancellation(&*payload) {
+            resume_unwind(payload);
+        }
         let panic = Panic::new(payload);
         log::error!("a callback of a pool's job panicked: {}", panic.message());
         // Its drop may panic too, and the job's end is still to be told.
         payload::discard(panic.into_payload());
+    }
+}
+
+/// An outcome that a callback looks at; it goes back on every way out.
+struct Lent<'a, T> {
+    desk: &'a Desk<T>,
+    outcome: Option<Outcome<T>>,
+}
+
+impl<T> Drop for Lent<'_, T> {
+    fn drop(&mut self) {
+        if let Some(outcome) = self.outcome.take() {
+            self.desk.lock().stage = Stage::Ended(outcome);
+        }
     }
 }
 
@@ -216,6 +234,14 @@ impl<T> JobHandle<T> {
         self.take_until(deadline).ok_or(self)
     }
 
+    /// Waits until it has ended, and leaves its outcome where it is.
+    #[track_caller]
+    pub(super) fn wait(&self) {
+        let outcome = self.take_until(Deadline::NEVER);
+        let outcome = outcome.expect("it waits until there is one");
+        self.desk.lock().stage = Stage::Ended(outcome);
+    }
+
     /// `None`: it had not ended by then.
     #[track_caller]
     fn take_until(&self, deadline: Deadline) -> Option<Outcome<T>> {
@@ -293,8 +319,13 @@ impl<T> JobHandle<T> {
         match mem::replace(&mut state.stage, Stage::Taken) {
             Stage::Ended(outcome) => {
                 drop(state);
-                call(Box::new(f), &outcome);
-                self.desk.lock().stage = Stage::Ended(outcome);
+                let lent = Lent {
+                    desk: &self.desk,
+                    outcome: Some(outcome),
+                };
+                if let Some(outcome) = &lent.outcome {
+                    call(Box::new(f), outcome);
+                }
             }
             stage => {
                 state.stage = stage;

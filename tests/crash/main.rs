@@ -3,9 +3,15 @@
 mod child;
 mod coroutine;
 #[cfg(feature = "runtime")]
+mod dns;
+#[cfg(feature = "runtime")]
 mod fs;
+#[cfg(feature = "process")]
+mod idle;
 #[cfg(feature = "runtime")]
 mod logging;
+#[cfg(feature = "process")]
+mod managers;
 #[cfg(feature = "runtime")]
 mod net;
 mod overflow;

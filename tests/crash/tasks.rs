@@ -369,8 +369,10 @@ fn a_deadlock_is_raised_where_every_thread_is_ours() {
                             .name("holder")
                             .spawn(park)
                             .unwrap();
-                        // Its thread stays in the pool.
+                        // Its thread stays in the pool, and that of the resolver in its own.
                         greenloom::unblock(|| ());
+                        let nobody = greenloom::net::TcpStream::connect("localhost:1");
+                        assert!(nobody.is_err());
                         let _ = task.join();
                     });
                 let Err(greenloom::RunError::Panicked(payload)) = result else {

@@ -45,6 +45,7 @@ macro_rules! programs {
 
 programs! {
     bounded_buffer: "99 items in order, never more than 4 inside";
+    outside: "sockets, files, paths and programs";
     parallel_sum: "sum 500000500000, longest chunk 31250";
     philosophers: "5 philosophers ate 20 times each";
     worker_pool: "40 jobs by 4 workers, sum of squares 22140";

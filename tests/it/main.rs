@@ -17,8 +17,11 @@ mod ipc_memory;
 mod ipc_shared;
 mod join;
 mod locals;
+#[cfg(feature = "process")]
+mod manager;
 mod mix;
 mod net;
+mod outside;
 mod pool;
 mod ported;
 #[cfg(feature = "process")]

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::panic::catch_unwind;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use greenloom::queue::Queue;
 use greenloom::thread_pool::{
     JobError, SubmitError, ThreadPool, ThreadedWorker, WorkError, threaded_work,
 };
-use greenloom::{Runtime, spawn, timeout, yield_now};
+use greenloom::{Runtime, sleep, spawn, timeout, yield_now};
 
 use crate::util::green;
-use crate::watch::watched;
+use crate::watch::{eventually, watched};
 
 /// Jobs of a pool that wait until they are let go.
 struct Gate(mpsc::SyncSender<()>, Arc<Mutex<mpsc::Receiver<()>>>);
@@ -510,4 +510,52 @@ fn what_panics_with_a_payload_that_panics_ends_no_thread_and_loses_no_end() {
         broken.join();
         assert!(matches!(broken.submit(|| ()), Err(SubmitError::Broken)));
     });
+}
+
+#[test]
+fn a_next_that_is_cancelled_leaves_its_result_to_the_one_after_it() {
+    let gate = Gate::new();
+    green(move || {
+        let pool = ThreadPool::new(1);
+        let (pass, short) = (gate.pass(), Duration::from_millis(1));
+        let pass = std::sync::Mutex::new(Some(pass));
+        let mut results = pool.imap(0..3, move |n| {
+            if let Some(pass) = pass.lock().unwrap().take() {
+                pass();
+            }
+            n
+        });
+        assert!(timeout(short, || results.next()).is_err());
+        assert!(timeout(short, || results.next()).is_err());
+        gate.open(1);
+        let all: Vec<_> = results.map(Result::unwrap).collect();
+        assert_eq!(all, [0, 1, 2]);
+    });
+}
+
+#[test]
+fn a_callback_that_waits_is_cancelled_with_its_task() {
+    let ran = Runtime::builder().workers(1).run(|| {
+        let pool = ThreadPool::new(1);
+        let has_gone_on = Arc::new(AtomicBool::new(false));
+        let (job, goes_on) = (pool.submit(|| 5).unwrap(), has_gone_on.clone());
+        assert!(eventually(|| job.is_finished()));
+        let kept = Arc::new(std::sync::Mutex::new(job));
+        let theirs = kept.clone();
+        let task = spawn(move || {
+            let mut job = theirs
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+            job.on_done(|_| sleep(Duration::from_secs(1000)));
+            goes_on.store(true, Ordering::Relaxed);
+        });
+        yield_now();
+        task.cancel();
+        assert!(task.join().unwrap_err().is_cancelled());
+        assert!(!has_gone_on.load(Ordering::Relaxed));
+        let job = Arc::into_inner(kept).unwrap().into_inner();
+        let job = job.unwrap_or_else(|poisoned| poisoned.into_inner());
+        assert_eq!(job.join().unwrap(), 5, "the outcome is still there");
+    });
+    ran.unwrap();
 }

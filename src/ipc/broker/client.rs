@@ -1,7 +1,7 @@
 //! How a call reaches its object and waits for its answer, in this process or another.
 //!
-//! In the process that serves the object, a waiter waits for its slot. In another, the waiters of one connection
-//! share it: one of them, the *leader*, reads; what is not its own answer it puts into its owner's slot. The
+//! In the process that serves the object, a waiter waits for its slot. In another, the waiters of one connection,
+//! which leads to one object or, with a manager, to many, share it: one of them, the *leader*, reads; what is not its own answer it puts into its owner's slot. The
 //! others wait for their slots. A leader that leaves pokes one of them, who leads from then on. Whoever leaves
 //! pokes, for it may have been poked in vain.
 //!
@@ -12,20 +12,26 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::io::Limit;
+use crate::ipc::codec::CodecError;
 use crate::ipc::line::Line;
 use crate::ipc::link::{Incoming, LONGEST, Outgoing, Wire};
-use crate::ipc::parcel::{Parcel, Passed, after_packing};
+use crate::ipc::parcel::{Parcel, Passed, Reach, after_packing, refused};
 use crate::runtime::Outside;
 use crate::scheduler::park;
 
+use super::managed::{Link, Pass};
 use super::object::{Answer, Call, ClientId, Object, Ticket};
-use super::server::{ATTACH, GIVE_UP, Server, Slot, TAKE_BACK};
+use super::server::{ATTACH, GIVE_UP, NOBODY, Server, Slot, TAKE_BACK, is_post, post_number};
+
+/// Says of a call that its time was over before it had left.
+pub(in crate::ipc) const UNSENT: u8 = 249;
 
 /// The process that serves the object is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +41,6 @@ pub(in crate::ipc) struct Gone;
 #[derive(Clone)]
 pub(in crate::ipc) struct Handle {
     way: Way,
-    /// Of the last call from here.
-    last: Arc<AtomicU64>,
 }
 
 #[derive(Clone)]
@@ -46,12 +50,29 @@ enum Way {
         client: Arc<Membership>,
     },
     There(Arc<Connection>),
+    /// One of the objects of a manager.
+    Managed {
+        link: Arc<Link>,
+        object: u32,
+    },
 }
 
 /// A user of the object in the process that serves it; leaves it when all clones of its handle are gone.
 struct Membership {
     server: Arc<Server>,
     client: ClientId,
+    /// Of the last call from here.
+    last: AtomicU64,
+}
+
+impl Membership {
+    fn ticket(&self) -> Ticket {
+        Ticket {
+            client: self.client,
+            // Relaxed: only uniqueness matters.
+            number: self.last.fetch_add(1, Ordering::Relaxed),
+        }
+    }
 }
 
 impl Drop for Membership {
@@ -67,16 +88,51 @@ impl Handle {
         let client = Arc::new(Membership {
             server: server.clone(),
             client: server.enter(),
+            last: AtomicU64::new(0),
         });
         Handle {
             way: Way::Here { server, client },
-            last: Arc::default(),
         }
     }
 
-    fn number(&self) -> u64 {
-        // Relaxed: only uniqueness matters.
-        self.last.fetch_add(1, Ordering::Relaxed)
+    /// Refers to an object of a manager.
+    pub(in crate::ipc) fn managed(link: Arc<Link>, object: u32) -> Handle {
+        Handle {
+            way: Way::Managed { link, object },
+        }
+    }
+
+    /// The manager that serves the object, if one does.
+    pub(in crate::ipc) fn link(&self) -> Option<&Arc<Link>> {
+        match &self.way {
+            Way::Managed { link, .. } => Some(link),
+            _ => None,
+        }
+    }
+
+    /// How far goes what is put into the object, as an item that comes out once.
+    pub(in crate::ipc) fn reach(&self) -> Reach {
+        match &self.way {
+            Way::Managed { link, .. } if link.is_remote() => Reach::Network,
+            _ => Reach::Process,
+        }
+    }
+
+    /// A call that says a value, which comes out once at most.
+    ///
+    /// # Errors
+    /// When the value cannot be encoded, or cannot go that far.
+    pub(in crate::ipc) fn pack<T: Serialize>(
+        &self,
+        what: u8,
+        value: &T,
+    ) -> Result<Call, CodecError> {
+        let parcel = Parcel::pack_for(self.reach(), Vec::new(), value)?;
+        if parcel.bytes.len() > LONGEST {
+            let text = format!("it has more than the {LONGEST} bytes that one message may have");
+            return Err(CodecError::of::<T>(text));
+        }
+        Ok(Call { what, parcel })
     }
 
     /// Puts a call and waits for its answer. At the deadline the call is given up, which is an answer as well.
@@ -88,14 +144,10 @@ impl Handle {
     /// Gives the call up, and back what it was given.
     #[track_caller]
     pub(in crate::ipc) fn call(&self, call: Call, limit: Limit) -> Result<Answer, Gone> {
-        let number = self.number();
         let _outside = Outside::here();
         match &self.way {
             Way::Here { server, client } => {
-                let ticket = Ticket {
-                    client: client.client,
-                    number,
-                };
+                let ticket = client.ticket();
                 let slot = server.call(ticket, call);
                 Ok(WaitHere {
                     server,
@@ -104,7 +156,11 @@ impl Handle {
                 }
                 .wait(limit))
             }
-            Way::There(connection) => connection.call(number, call, limit),
+            Way::There(connection) => connection.call(0, call, limit),
+            Way::Managed { link, object } => match link.connection(limit)? {
+                Some(connection) => connection.call(*object, call, limit),
+                None => Ok(unsent(0)),
+            },
         }
     }
 
@@ -114,18 +170,39 @@ impl Handle {
     /// When the process that serves the object is gone, as far as is known.
     #[track_caller]
     pub(in crate::ipc) fn post(&self, call: Call) -> Result<(), Gone> {
-        let number = self.number();
         match &self.way {
             Way::Here { server, client } => {
-                let ticket = Ticket {
-                    client: client.client,
-                    number,
-                };
-                server.post(ticket, call);
+                server.post(client.ticket(), call);
                 Ok(())
             }
-            Way::There(connection) => connection.send(call.what, number, call.parcel),
+            Way::There(connection) => connection.post(0, call),
+            Way::Managed { link, object } => match link.connection(Limit::Never)? {
+                Some(connection) => connection.post(*object, call),
+                None => Err(Gone),
+            },
         }
+    }
+
+    /// Gives back what an answer has given, for it is not what was asked for.
+    #[track_caller]
+    pub(in crate::ipc) fn give_back(&self, answer: Answer) {
+        match &self.way {
+            Way::Here { server, .. } => server.take_back(answer),
+            Way::There(connection) => connection.give_back(answer),
+            Way::Managed { link, .. } => {
+                if let Ok(Some(connection)) = link.connection(Limit::Never) {
+                    connection.give_back(answer);
+                }
+            }
+        }
+    }
+}
+
+fn unsent(number: u64) -> Answer {
+    Answer {
+        ticket: Ticket { client: 0, number },
+        what: UNSENT,
+        parcel: Parcel::default(),
     }
 }
 
@@ -167,16 +244,41 @@ impl Drop for WaitHere<'_> {
     }
 }
 
-/// A connection to an object in another process.
-pub(super) struct Connection {
+/// A connection to an object in another process, or to all that are there.
+pub(in crate::ipc) struct Connection {
     line: Arc<Line>,
     waiting: Mutex<HashMap<u64, Arc<Slot>>>,
     is_gone: AtomicBool,
+    /// Of the last call.
+    last: AtomicU32,
+    /// How long a server that was told of a waiter's going may take to answer that: after it, it is as good as dead.
+    patience: Option<Duration>,
 }
 
 impl Connection {
+    pub(in crate::ipc) fn new(wire: Wire, patience: Option<Duration>) -> Connection {
+        Connection {
+            line: Line::new(wire, Incoming::new(LONGEST)),
+            waiting: Mutex::default(),
+            is_gone: AtomicBool::new(false),
+            last: AtomicU32::new(0),
+            patience,
+        }
+    }
+
+    /// Whether the other side is known to be gone, or can be seen to be.
+    pub(in crate::ipc) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Acquire) || self.line.wire.is_hung_up()
+    }
+
     fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Arc<Slot>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number for a call of an object: the upper half names the object, the lower half the call.
+    fn number(&self, object: u32) -> u64 {
+        // Relaxed: only uniqueness matters.
+        u64::from(object) << 32 | u64::from(self.last.fetch_add(1, Ordering::Relaxed))
     }
 
     #[track_caller]
@@ -186,9 +288,36 @@ impl Connection {
     }
 
     #[track_caller]
-    fn call(&self, number: u64, call: Call, limit: Limit) -> Result<Answer, Gone> {
+    fn post(&self, object: u32, call: Call) -> Result<(), Gone> {
+        self.send(call.what, post_number(object), call.parcel)
+    }
+
+    #[track_caller]
+    fn give_back(&self, answer: Answer) {
+        let mut bytes = vec![answer.what];
+        bytes.extend(answer.parcel.bytes);
+        let parcel = Parcel {
+            bytes,
+            descriptors: answer.parcel.descriptors,
+        };
+        let _ = self.send(TAKE_BACK, answer.ticket.number, parcel);
+    }
+
+    #[track_caller]
+    fn call(&self, object: u32, call: Call, limit: Limit) -> Result<Answer, Gone> {
         let slot = Arc::new(Slot::default());
-        self.waiting().insert(number, slot.clone());
+        let number = {
+            let mut waiting = self.waiting();
+            // After four thousand million calls a number may still be somebody's.
+            let number = loop {
+                let number = self.number(object);
+                if !is_post(number) && !waiting.contains_key(&number) {
+                    break number;
+                }
+            };
+            waiting.insert(number, slot.clone());
+            number
+        };
         let mut wait = WaitThere {
             connection: self,
             number,
@@ -198,14 +327,23 @@ impl Connection {
         };
         let outgoing = Outgoing::new(call.what, number, call.parcel).map_err(|_| Gone)?;
         wait.is_sent = true;
-        self.line.send(outgoing, Limit::Never).map_err(|_| Gone)?;
+        match self.line.send(outgoing, limit) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                wait.is_sent = false;
+                return Ok(unsent(number));
+            }
+            Err(_) => return Err(Gone),
+        }
         let mut answer = wait.wait(limit);
         if matches!(answer, Ok(None)) {
-            self.send(GIVE_UP, number, Parcel::default())?;
-            answer = wait.wait(Limit::Never);
+            answer = wait.give_up();
         }
         wait.is_over = true;
-        answer?.ok_or(Gone)
+        match answer?.ok_or(Gone)? {
+            answer if answer.what == NOBODY => Err(Gone),
+            answer => Ok(answer),
+        }
     }
 
     /// Wakes one that waits, to lead if nobody does.
@@ -214,6 +352,12 @@ impl Connection {
         if let Some(next) = next {
             next.filled.set();
         }
+    }
+
+    /// Ends the connection from this side, for everybody.
+    pub(in crate::ipc) fn hang_up(&self) {
+        self.line.wire.hang_up();
+        self.end();
     }
 
     /// The object's process is gone, for everybody.
@@ -262,6 +406,23 @@ impl WaitThere<'_> {
         }
     }
 
+    /// Says that it will not wait any longer, and waits for the answer to that.
+    #[track_caller]
+    fn give_up(&self) -> Result<Option<Answer>, Gone> {
+        let connection = self.connection;
+        let limit = connection
+            .patience
+            .map_or(Limit::Never, |patience| Limit::At(park::deadline(patience)));
+        let outgoing = Outgoing::plain(GIVE_UP, self.number);
+        let asked = connection.line.send(outgoing, limit);
+        let answer = asked.map_err(|_| Gone).and_then(|()| self.wait(limit));
+        if !matches!(answer, Ok(Some(_))) {
+            // A server that says nothing at all is one that nobody should go on waiting for.
+            connection.hang_up();
+        }
+        answer
+    }
+
     /// Reads until its own answer has come, or the end: false when the time is over first.
     #[track_caller]
     fn lead(&self, incoming: &mut Incoming, limit: Limit) -> bool {
@@ -296,20 +457,12 @@ impl WaitThere<'_> {
 
 impl Drop for WaitThere<'_> {
     fn drop(&mut self) {
-        if self.is_sent && !self.is_over {
-            // Unwound, or the connection broke.
-            let asked = self
-                .connection
-                .send(GIVE_UP, self.number, Parcel::default());
-            if let Ok(Ok(Some(answer))) = asked.map(|()| self.wait(Limit::Never)) {
-                let mut bytes = vec![answer.what];
-                bytes.extend(answer.parcel.bytes);
-                let parcel = Parcel {
-                    bytes,
-                    descriptors: answer.parcel.descriptors,
-                };
-                let _ = self.connection.send(TAKE_BACK, self.number, parcel);
-            }
+        // Unwound, or the connection broke.
+        if self.is_sent
+            && !self.is_over
+            && let Ok(Some(answer)) = self.give_up()
+        {
+            self.connection.give_back(answer);
         }
         self.connection.waiting().remove(&self.number);
         self.connection.poke();
@@ -339,10 +492,34 @@ impl Slot {
     }
 }
 
+/// How a handle crosses to another process.
+#[derive(Serialize, Deserialize)]
+enum Crossing<S> {
+    /// By a connection of its own.
+    Connection(S),
+    /// By the name of the object, and of the manager that serves it.
+    Managed(Pass),
+}
+
+/// Our end of a connection, which is passed on.
+struct End(Wire);
+
+impl Serialize for End {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Passed::serialize(&self.0, serializer)
+    }
+}
+
 impl Serialize for Handle {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::Error;
+        if let Way::Managed { link, object } = &self.way {
+            let pass = link.pass(*object);
+            let pass = pass.map_err(|why| S::Error::custom(refused(why)))?;
+            return Crossing::<End>::Managed(pass).serialize(serializer);
+        }
         let (ours, theirs) = Wire::pair().map_err(S::Error::custom)?;
+        let crossing = Crossing::Connection(End(ours)).serialize(serializer)?;
         match &self.way {
             Way::Here { server, .. } => server.attach(theirs).map_err(S::Error::custom)?,
             Way::There(connection) => {
@@ -356,23 +533,27 @@ impl Serialize for Handle {
                     let _ = connection.send(ATTACH, 0, parcel);
                 });
             }
+            Way::Managed { .. } => unreachable!("it was seen to above"),
         }
-        Passed::serialize(&ours, serializer)
+        Ok(crossing)
     }
 }
 
 impl<'de> Deserialize<'de> for Handle {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Passed(socket) = Passed::deserialize(deserializer)?;
-        let connection = Connection {
-            line: Line::new(Wire::new(socket), Incoming::new(LONGEST)),
-            waiting: Mutex::default(),
-            is_gone: AtomicBool::new(false),
+        use serde::de::Error;
+        let way = match Crossing::<Passed>::deserialize(deserializer)? {
+            Crossing::Connection(Passed(socket)) => {
+                Way::There(Arc::new(Connection::new(Wire::new(socket), None)))
+            }
+            Crossing::Managed(pass) => {
+                let object = pass.object;
+                let link = Link::received(pass);
+                let link = link.map_err(|why| D::Error::custom(refused(why)))?;
+                Way::Managed { link, object }
+            }
         };
-        Ok(Handle {
-            way: Way::There(Arc::new(connection)),
-            last: Arc::default(),
-        })
+        Ok(Handle { way })
     }
 }
 
@@ -381,6 +562,9 @@ impl fmt::Debug for Handle {
         match &self.way {
             Way::Here { server, .. } => f.debug_tuple("Handle").field(server).finish(),
             Way::There(_) => f.write_str("Handle(in another process)"),
+            Way::Managed { link, object } => {
+                write!(f, "Handle(object {object} of {})", link.address())
+            }
         }
     }
 }

@@ -128,7 +128,7 @@ mod tests {
 
     fn said(answers: Answers) -> Vec<(Ticket, u8, u64)> {
         let said = |answer: Answer| (answer.ticket, answer.what, answer.as_number());
-        answers.0.into_iter().map(said).collect()
+        answers.said.into_iter().map(said).collect()
     }
 
     const A: Ticket = ticket(1, 1);

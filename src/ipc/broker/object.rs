@@ -1,10 +1,11 @@
 //! A shared object as a machine: calls in, answers out.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::ipc::codec::CodecError;
 use crate::ipc::parcel::Parcel;
+
+use super::work::Outcome;
 
 /// A user of an object: the process that serves it, or the far end of a connection.
 pub(in crate::ipc) type ClientId = u64;
@@ -30,12 +31,6 @@ impl Call {
             what,
             parcel: Parcel::default(),
         }
-    }
-
-    /// # Errors
-    /// When the value cannot be encoded.
-    pub(in crate::ipc) fn with<T: Serialize>(what: u8, value: &T) -> Result<Call, CodecError> {
-        Parcel::pack(value).map(|parcel| Call { what, parcel })
     }
 
     /// A call that says a number as well.
@@ -79,9 +74,16 @@ impl Answer {
     }
 }
 
-/// The answers that a call has brought about, to it or to others.
-#[derive(Debug, Default)]
-pub(in crate::ipc) struct Answers(pub(in crate::ipc) Vec<Answer>);
+/// What a call has brought about: answers, to it or to others, and work.
+#[derive(Default)]
+pub(in crate::ipc) struct Answers {
+    pub(in crate::ipc) said: Vec<Answer>,
+    /// To be done outside of the lock, each to come back by [`Object::done`].
+    pub(in crate::ipc) jobs: Vec<Job>,
+}
+
+/// Work with a user's code in it, which may wait, panic, or never end.
+pub(in crate::ipc) type Job = Box<dyn FnOnce() -> Outcome + Send>;
 
 impl Answers {
     pub(in crate::ipc) fn say(&mut self, ticket: Ticket, what: u8) {
@@ -93,7 +95,7 @@ impl Answers {
     }
 
     pub(in crate::ipc) fn say_with(&mut self, ticket: Ticket, what: u8, parcel: Parcel) {
-        self.0.push(Answer {
+        self.said.push(Answer {
             ticket,
             what,
             parcel,
@@ -114,4 +116,7 @@ pub(in crate::ipc) trait Object: Send + 'static {
 
     /// An answer could not be delivered: what it gave away is to be taken back.
     fn take_back(&mut self, answer: Answer, answers: &mut Answers);
+
+    /// A job of this object is over. Objects without jobs have nothing to do here.
+    fn done(&mut self, _outcome: Outcome, _answers: &mut Answers) {}
 }

@@ -87,6 +87,19 @@ impl UnixStream {
         connect(&SocketAddr::from_pathname(path)?, Limit::Within(timeout))
     }
 
+    /// As [`connect_addr`](Self::connect_addr), at most for `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As there; `TimedOut`; `InvalidInput` for a `timeout` of zero.
+    #[track_caller]
+    pub fn connect_addr_timeout(address: &SocketAddr, timeout: Duration) -> io::Result<UnixStream> {
+        if timeout.is_zero() {
+            return Err(zero_timeout());
+        }
+        connect(address, Limit::Within(timeout))
+    }
+
     /// Two ends of a connection without a name.
     ///
     /// # Errors

@@ -46,6 +46,15 @@ pub(crate) enum Failure {
     Panicked(Box<dyn Any + Send>),
 }
 
+/// What a process does that a function is to prepare: the function, which has no value of its own to be sent, goes along
+/// as a pointer of this type.
+pub(crate) trait Service: 'static {
+    type Setup: 'static;
+    type Orders: Serialize + DeserializeOwned;
+
+    fn run(f: fn(&mut Self::Setup), orders: Self::Orders);
+}
+
 /// Decodes, calls, encodes.
 type Trampoline = fn(*const (), u64, Parcel) -> Result<Parcel, Failure>;
 
@@ -88,6 +97,14 @@ impl Function {
         R: Serialize,
     {
         Function::with(f as *const (), pairs::<A, B, R>, types::<fn(A, B) -> R>())
+    }
+
+    /// For a service that `f` prepares.
+    ///
+    /// # Errors
+    /// As for `of`.
+    pub(crate) fn of_service<S: Service>(f: fn(&mut S::Setup)) -> io::Result<Function> {
+        Function::with(f as *const (), service::<S>, types::<fn(&mut S::Setup)>())
     }
 
     fn with(code: *const (), trampoline: Trampoline, types: u64) -> io::Result<Function> {
@@ -205,6 +222,16 @@ where
     // SAFETY: as in `single`, by `of_pairs`.
     let f = unsafe { mem::transmute::<*const (), fn(A, B) -> R>(code) };
     each(parcel, |(a, b)| f(a, b))
+}
+
+fn service<S: Service>(code: *const (), sent: u64, parcel: Parcel) -> Result<Parcel, Failure> {
+    check::<fn(&mut S::Setup)>(sent)?;
+    // SAFETY: as in `single`, by `of_service`.
+    let f = unsafe { mem::transmute::<*const (), fn(&mut S::Setup)>(code) };
+    attempt(|| {
+        S::run(f, parcel.unpack_from(Function::LENGTH)?);
+        Parcel::pack(&())
+    })
 }
 
 /// Calls `f` with one item after the other; one that panics does not keep the others from their turn.

@@ -18,6 +18,7 @@ mod registry;
 
 pub use entry::{current_name, init};
 pub use error::{ProcessPanic, TaskError};
+pub(crate) use function::Service;
 pub use pool::{IMap, IMapUnordered, NotReady, PoolBuilder, PoolError, ProcessPool, TaskHandle};
 pub use process::{Builder, Process};
 pub use registry::{ActiveChild, active_children};

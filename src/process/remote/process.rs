@@ -19,7 +19,7 @@ use crate::runtime::Outside;
 use crate::sync::Event;
 
 use super::error::TaskError;
-use super::function::Function;
+use super::function::{Function, Service};
 use super::kid::Kid;
 use super::launch::{Launch, Worker};
 use super::protocol::{self, Reply};
@@ -155,8 +155,26 @@ impl Builder {
         A: Serialize + DeserializeOwned,
         R: Serialize + DeserializeOwned,
     {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         let function = Function::of(f)?;
+        self.begin(function, argument)
+    }
+
+    /// Starts a process that runs a service which `f` prepares.
+    ///
+    /// # Errors
+    /// As for `spawn`.
+    #[track_caller]
+    pub(crate) fn spawn_service<S: Service>(
+        self,
+        f: fn(&mut S::Setup),
+        orders: S::Orders,
+    ) -> io::Result<Process<()>> {
+        self.begin(Function::of_service::<S>(f)?, orders)
+    }
+
+    #[track_caller]
+    fn begin<A: Serialize, R>(self, function: Function, argument: A) -> io::Result<Process<R>> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         let parcel = Parcel::pack_after(function.write().to_vec(), &argument)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         drop(argument);

@@ -263,8 +263,10 @@ impl Crew {
             stderr: output(),
         };
         let worker = launch.start().map_err(|error| {
-            // Beside others who live it is want of room, and no fault of the pool.
-            match self.lock().members > 1 {
+            // Beside others who live it is want of room, and no fault of the pool. Looked up before the match: one
+            // that looked would hold the lock in its arms.
+            let has_others = self.lock().members > 1;
+            match has_others {
                 true => error.into(),
                 false => self.false_start(error.into()),
             }

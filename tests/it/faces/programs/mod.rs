@@ -2,6 +2,7 @@
 
 pub(crate) mod bounded_buffer;
 pub(crate) mod cache;
+pub(crate) mod outside;
 pub(crate) mod parallel_sum;
 pub(crate) mod phases;
 pub(crate) mod philosophers;
@@ -12,5 +13,5 @@ pub(crate) mod worker_pool;
 
 /// What a port changes.
 mod facade {
-    pub(super) use super::super::{sync, thread};
+    pub(super) use super::super::{fs, net, process, symlink, sync, thread, unix_net};
 }
