@@ -273,3 +273,26 @@ fn a_panic_of_one_direction_ends_the_other() {
         });
     });
 }
+
+#[test]
+fn a_copy_goes_on_behind_urgent_data() {
+    use rustix::net::{SendFlags, send};
+    watched(|| {
+        on_workers(|| {
+            let (near, from) = pair();
+            let (to, mut receiver) = UnixStream::pair().unwrap();
+            let task = spawn(move || copy_one_way(&from, &to));
+            // As much as the kernel moves by itself, before and behind.
+            let reader = spawn(move || {
+                let mut got = Vec::new();
+                receiver.read_to_end(&mut got).map(|_| got.len())
+            });
+            (&near).write_all(&[1; 1 << 20]).unwrap();
+            send(&near, b"!", SendFlags::OOB).unwrap();
+            (&near).write_all(&[2; 1 << 20]).unwrap();
+            near.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(reader.join().unwrap().unwrap(), 2 << 20);
+            assert_eq!(task.join().unwrap().unwrap(), 2 << 20);
+        });
+    });
+}
