@@ -411,3 +411,29 @@ fn waits_for_other_processes_are_no_deadlock() {
     });
     assert_eq!(done.unwrap(), 5);
 }
+
+/// Each call's answer may be read by whichever thread leads at that moment, also in the instant in which the caller
+/// itself comes to lead.
+#[test]
+fn threads_that_share_a_connection_read_nobodys_answer_in_vain() {
+    const EACH: u32 = 1500;
+    let queue = Queue::<u32>::new();
+    let child = Process::spawn(
+        |queue: Queue<u32>| {
+            std::thread::scope(|threads| {
+                for _ in 0..6 {
+                    threads.spawn(|| (0..EACH).for_each(|n| queue.put(&n).unwrap()));
+                }
+            });
+        },
+        queue.clone(),
+    )
+    .unwrap();
+    for _ in 0..6 * EACH {
+        queue.get_timeout(LONG).expect("every put is answered");
+    }
+    child
+        .join_timeout(LONG)
+        .expect("it ends")
+        .expect("as it should");
+}

@@ -417,6 +417,11 @@ impl WaitThere<'_> {
             }
             match self.connection.line.try_incoming() {
                 Some(mut incoming) => {
+                    // The leader before may have left the answer after the look above, and gone: it would be
+                    // read for in vain. Nobody but a leader leaves any, so this look is the last.
+                    if let Some(answer) = self.slot.take() {
+                        return Ok(Some(answer));
+                    }
                     if !self.lead(&mut incoming, limit) {
                         return Ok(None);
                     }
