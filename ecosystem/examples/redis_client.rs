@@ -30,7 +30,9 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<(), Fault> {
     if let Some(address) = args.connect {
-        clients("the server there", args.clients, || TcpStream::connect(&*address))?;
+        clients("the server there", args.clients, || {
+            TcpStream::connect(&*address)
+        })?;
         return Ok(());
     }
     let server = Server::bind("127.0.0.1:0")?;
@@ -43,7 +45,9 @@ fn run(args: Args) -> Result<(), Fault> {
     let report = serving.join()??;
     check(report.failed == 0, format!("the server failed: {report:?}"))?;
     match RealServer::start() {
-        Ok(real) => clients("redis-server", args.clients, || UnixStream::connect(&real.socket)),
+        Ok(real) => clients("redis-server", args.clients, || {
+            UnixStream::connect(&real.socket)
+        }),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             say("redis-server is not installed: left out");
             Ok(())
@@ -117,11 +121,7 @@ impl<S: Read + Write> ConnectionLike for Green<S> {
 }
 
 /// Clients that all work at once, each by its own connection.
-fn clients<S>(
-    whose: &str,
-    count: usize,
-    connect: impl Fn() -> io::Result<S>,
-) -> Result<(), Fault>
+fn clients<S>(whose: &str, count: usize, connect: impl Fn() -> io::Result<S>) -> Result<(), Fault>
 where
     S: Read + Write + Send + 'static,
 {
@@ -138,7 +138,10 @@ where
     }
     let turns = first.get_int("turns")?;
     let expected = TURNS * isize::try_from(count)?;
-    check(turns == Some(expected), format!("{turns:?} turns of {expected}"))?;
+    check(
+        turns == Some(expected),
+        format!("{turns:?} turns of {expected}"),
+    )?;
     say(format_args!(
         "{whose}: {count} clients, {expected} turns counted, a pipeline and {BIG} bytes each, faults told"
     ));
@@ -149,17 +152,25 @@ fn client_works<S: Read + Write>(client: &mut Green<S>, number: usize) -> Result
     let key = format!("key {number}");
     client.set(&key, number)?;
     let back = client.get(&key)?;
-    check(back == Some(number.to_string()), format!("{back:?} at {key}"))?;
+    check(
+        back == Some(number.to_string()),
+        format!("{back:?} at {key}"),
+    )?;
     for _ in 0..TURNS {
         client.incr("turns", 1)?;
     }
     // A hundred answers that come in one piece or in many.
     let mut pipe = redis::pipe();
     for n in 0..100 {
-        pipe.set(format!("{key}/{n}"), n).ignore().get(format!("{key}/{n}"));
+        pipe.set(format!("{key}/{n}"), n)
+            .ignore()
+            .get(format!("{key}/{n}"));
     }
     let numbers: Vec<usize> = pipe.query(client)?;
-    check(numbers == (0..100).collect::<Vec<_>>(), "a pipeline out of order")?;
+    check(
+        numbers == (0..100).collect::<Vec<_>>(),
+        "a pipeline out of order",
+    )?;
     let big = vec![b'a' + (number % 26) as u8; BIG];
     client.set(&key, &big)?;
     let back: Vec<u8> = redis::cmd("GET").arg(&key).query(client)?;
@@ -169,7 +180,10 @@ fn client_works<S: Read + Write>(client: &mut Green<S>, number: usize) -> Result
     check(refused.is_err(), "an unknown command is taken")?;
     let refused = client.incr(&key, 1);
     check(refused.is_err(), "a value that is no number is counted up")?;
-    check(client.check_connection() && client.is_open(), "the connection is gone")
+    check(
+        client.check_connection() && client.is_open(),
+        "the connection is gone",
+    )
 }
 
 /// Clients that are cancelled while they wait, and one that goes, are no fault of the server's.
@@ -181,7 +195,10 @@ fn hang_up_amid_an_answer(address: SocketAddr) -> Result<(), Fault> {
     check(late.is_err(), "an answer that never comes has come")?;
     let mut client = Green::new(TcpStream::connect(address)?);
     let gone = redis::cmd("HANGUP").exec(&mut client);
-    check(gone.is_err() && !client.is_open(), "the end of the connection went unnoticed")
+    check(
+        gone.is_err() && !client.is_open(),
+        "the end of the connection went unnoticed",
+    )
 }
 
 /// What our server knows.
@@ -215,7 +232,9 @@ fn serve(peer: &Connection, store: &Store) -> Result<(), Fault> {
 }
 
 fn answer(name: &[u8], words: &[Vec<u8>], store: &Store) -> Vec<u8> {
-    let mut store = store.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut store = store
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
     match (name, words) {
         (b"PING", []) => b"+PONG\r\n".into(),
         (b"SET", [key, value]) => {
@@ -266,7 +285,12 @@ impl RealServer {
         greenloom::fs::create_dir_all(&folder)?;
         let process = Command::new("redis-server")
             .args(["--port", "0", "--save", "", "--appendonly", "no"])
-            .args([Path::new("--unixsocket"), &socket, Path::new("--dir"), &folder])
+            .args([
+                Path::new("--unixsocket"),
+                &socket,
+                Path::new("--dir"),
+                &folder,
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .kill_on_drop(true)
@@ -283,7 +307,10 @@ impl RealServer {
             }
             greenloom::sleep(Duration::from_millis(50));
         }
-        Err(io::Error::new(ErrorKind::TimedOut, "redis-server does not listen"))
+        Err(io::Error::new(
+            ErrorKind::TimedOut,
+            "redis-server does not listen",
+        ))
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::driver::registration::Direction;
 use crate::sys::pipe::{Basin, is_silent};
+use crate::sys::socket::peek;
 
 use super::evented::aim;
 use super::watch::{Aim, Limit, Watch, closed_by_another};
@@ -137,6 +138,15 @@ fn fill(source: &Channel<'_>) -> io::Result<Option<Basin>> {
             Ok(count) if count > 0 => filled = Some(basin),
             other => {
                 put_back(basin);
+                // Where TCP has urgent data splice goes no further: it would block, or is at the end of a stream that
+                // was shut, whatever is behind them. A read passes over them.
+                let is_stuck = match &other {
+                    Ok(_) => true,
+                    Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+                };
+                if is_stuck && peek(source.fd, &mut [0]).is_ok_and(|count| count > 0) {
+                    return Err(io::ErrorKind::Unsupported.into());
+                }
                 other?;
             }
         }

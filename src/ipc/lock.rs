@@ -80,6 +80,10 @@ impl Lock {
         Lock::over(handle, Some(place))
     }
 
+    pub(super) fn handle(&self) -> &Handle {
+        &self.core.handle
+    }
+
     fn over(handle: Handle, place: Option<Arc<Place>>) -> Self {
         Lock {
             core: Arc::new(Core {

@@ -57,8 +57,9 @@ impl RLock {
 
     fn over(lock: Lock) -> Self {
         RLock {
+            // The holder is this process, by whichever of its handles.
+            own: lock.handle().known(),
             lock,
-            own: Arc::default(),
         }
     }
 

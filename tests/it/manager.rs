@@ -171,6 +171,23 @@ fn names_are_found_and_keep_their_kind() {
 }
 
 #[test]
+fn a_recursive_lock_is_one_by_whichever_handle() {
+    let manager = Manager::start().unwrap();
+    let one = manager.named("lock").rlock().unwrap();
+    let other = manager.named("lock").rlock().unwrap();
+    let held = one.acquire().unwrap();
+    let again = other.acquire_timeout(LONG).unwrap();
+    assert!(again.is_some(), "this thread has it");
+    drop(held);
+    let is_free = |lock: RLock| lock.try_acquire().unwrap().is_some();
+    let child = Process::spawn(is_free, one.clone());
+    assert!(!child.unwrap().join().unwrap());
+    drop(again);
+    let child = Process::spawn(is_free, one.clone());
+    assert!(child.unwrap().join().unwrap());
+}
+
+#[test]
 fn a_removed_object_is_an_error_to_those_who_wait_for_it() {
     let manager = Manager::start().unwrap();
     let queue = manager.named("jobs").queue::<u32>().unwrap();

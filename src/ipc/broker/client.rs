@@ -112,6 +112,14 @@ impl Handle {
         }
     }
 
+    /// What this process knows of the object by itself: of a manager's, the same for all handles.
+    pub(in crate::ipc) fn known<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        match &self.way {
+            Way::Managed { link, object } => link.known_of(*object),
+            _ => Arc::default(),
+        }
+    }
+
     /// How far goes what is put into the object, as an item that comes out once.
     pub(in crate::ipc) fn reach(&self) -> Reach {
         match &self.way {

@@ -5,6 +5,7 @@
 //! manager, or makes one at the first call. The key goes along only where no network can see it; who gets a handle
 //! without one must have connected by himself.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -37,6 +38,8 @@ pub(in crate::ipc) struct Link {
     connection: OnceLock<Arc<Connection>>,
     /// Held by who connects.
     connecting: WaitMutex<()>,
+    /// What this process knows of objects by itself, whichever handle it is asked of.
+    known: Mutex<HashMap<u32, Weak<dyn Any + Send + Sync>>>,
     /// What ends the manager, in the process that started it: when the last handle there is gone.
     keeper: OnceLock<Box<dyn Keeper>>,
 }
@@ -88,6 +91,7 @@ impl Link {
             key,
             connection: OnceLock::new(),
             connecting: WaitMutex::new(()),
+            known: Mutex::default(),
             keeper: OnceLock::new(),
         }
     }
@@ -170,6 +174,20 @@ impl Link {
             address: self.address.clone(),
             key,
         })
+    }
+
+    /// What this process knows of an object, the same for all of its handles; it lasts as long as it is held.
+    pub(super) fn known_of<T: Default + Send + Sync + 'static>(&self, object: u32) -> Arc<T> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = known.get(&object).and_then(Weak::upgrade);
+        if let Some(before) = before.and_then(|before| before.downcast().ok()) {
+            return before;
+        }
+        let new = Arc::new(T::default());
+        let weak: Weak<dyn Any + Send + Sync> = Arc::<T>::downgrade(&new);
+        known.retain(|_, known| known.strong_count() > 0);
+        known.insert(object, weak);
+        new
     }
 
     pub(in crate::ipc) fn address(&self) -> &Address {

@@ -162,7 +162,7 @@ fn closing_either_socket_ends_a_copy() {
 
 #[test]
 fn a_copy_goes_on_when_a_clone_of_its_socket_blocks() {
-    crate::watch::watched(|| {
+    watched(|| {
         on_one_worker(|| {
             for is_before in [true, false] {
                 let (near, from) = pair();
@@ -191,6 +191,34 @@ fn a_copy_goes_on_when_a_clone_of_its_socket_blocks() {
                 drop(blocking);
             }
         });
+    });
+}
+
+#[test]
+fn plain_threads_copy_between_sockets_too() {
+    let (mut sender, from, to, mut receiver) = way();
+    let thread = std::thread::spawn(move || copy_one_way(&from, &to));
+    let reader = std::thread::spawn(move || {
+        let mut got = Vec::new();
+        receiver.read_to_end(&mut got).map(|_| got.len())
+    });
+    sender.write_all(&[3; 3 << 20]).unwrap();
+    drop(sender);
+    assert_eq!(thread.join().unwrap().unwrap(), 3 << 20);
+    assert_eq!(reader.join().unwrap().unwrap(), 3 << 20);
+}
+
+#[test]
+fn a_direction_that_is_stuck_leaves_the_other_one_alone() {
+    on_one_worker(|| {
+        let (client, mut server, proxy) = proxied();
+        assert!(fill(&client) > 0);
+        for _ in 0..100 {
+            server.write_all(b"back").unwrap();
+            (&client).read_exact(&mut [0; 4]).unwrap();
+        }
+        proxy.cancel();
+        assert!(proxy.join().unwrap_err().is_cancelled());
     });
 }
 
@@ -247,29 +275,24 @@ fn a_panic_of_one_direction_ends_the_other() {
 }
 
 #[test]
-fn plain_threads_copy_between_sockets_too() {
-    let (mut sender, from, to, mut receiver) = way();
-    let thread = std::thread::spawn(move || copy_one_way(&from, &to));
-    let reader = std::thread::spawn(move || {
-        let mut got = Vec::new();
-        receiver.read_to_end(&mut got).map(|_| got.len())
-    });
-    sender.write_all(&[3; 3 << 20]).unwrap();
-    drop(sender);
-    assert_eq!(thread.join().unwrap().unwrap(), 3 << 20);
-    assert_eq!(reader.join().unwrap().unwrap(), 3 << 20);
-}
-
-#[test]
-fn a_direction_that_is_stuck_leaves_the_other_one_alone() {
-    on_one_worker(|| {
-        let (client, mut server, proxy) = proxied();
-        assert!(fill(&client) > 0);
-        for _ in 0..100 {
-            server.write_all(b"back").unwrap();
-            (&client).read_exact(&mut [0; 4]).unwrap();
-        }
-        proxy.cancel();
-        assert!(proxy.join().unwrap_err().is_cancelled());
+fn a_copy_goes_on_behind_urgent_data() {
+    use rustix::net::{SendFlags, send};
+    watched(|| {
+        on_workers(|| {
+            let (near, from) = pair();
+            let (to, mut receiver) = UnixStream::pair().unwrap();
+            let task = spawn(move || copy_one_way(&from, &to));
+            // As much as the kernel moves by itself, before and behind.
+            let reader = spawn(move || {
+                let mut got = Vec::new();
+                receiver.read_to_end(&mut got).map(|_| got.len())
+            });
+            (&near).write_all(&[1; 1 << 20]).unwrap();
+            send(&near, b"!", SendFlags::OOB).unwrap();
+            (&near).write_all(&[2; 1 << 20]).unwrap();
+            near.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(reader.join().unwrap().unwrap(), 2 << 20);
+            assert_eq!(task.join().unwrap().unwrap(), 2 << 20);
+        });
     });
 }
