@@ -44,6 +44,9 @@ pub fn take(
     // Asked once in a run, not in each repetition.
     let mut unable: Vec<(Case, Peer)> = Vec::new();
     for repetition in 0..plan.repetitions {
+        if is_stopped() {
+            break;
+        }
         if is_hidden {
             eprintln!("repetition {} of {}", repetition + 1, plan.repetitions);
         }
