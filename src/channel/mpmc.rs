@@ -44,7 +44,10 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     channel(usize::MAX)
 }
 
-/// Makes a channel without room: a send waits until a receiver takes the value.
+/// Makes a channel without room: a send waits until a receiver waits for the value, or takes it.
+///
+/// Values leave in the order of their sends. Which of several receivers that were called gets which is decided when
+/// they come for them: one that comes in between takes the first, be it the sender itself.
 ///
 /// # Examples
 ///
