@@ -199,10 +199,10 @@ impl Worker<'_> {
     /// outside is at work whose end must come first. True when there may be something to run.
     pub(super) fn advance(&mut self) -> bool {
         let _ = self.poll(Deadline::PASSED);
-        // What a letter asks for may be for the loop to do, as to stop: it looks again before it sleeps.
-        let has_mail = self.mailbox.is_filled();
-        self.read_letters();
-        if has_mail || !self.processor.is_idle() || self.processor.shared.has_injected() {
+        // What a letter asks for may be for the loop to do, as to stop: it looks again before it sleeps. Told by the
+        // reading itself: a letter that came between a look and the reading would be read and forgotten.
+        let has_read = self.read_letters();
+        if has_read || !self.processor.is_idle() || self.processor.shared.has_injected() {
             return true;
         }
         let Some(deadline) = self.processor.next_deadline() else {

@@ -405,9 +405,10 @@ impl Worker<'_> {
         self.processor.shared.dismiss();
     }
 
-    pub(super) fn read_letters(&mut self) {
+    /// Whether there were any.
+    pub(super) fn read_letters(&mut self) -> bool {
         if !self.mailbox.is_filled() {
-            return;
+            return false;
         }
         let mut letters = std::mem::take(&mut self.letters);
         self.mailbox.take(&mut letters);
@@ -415,6 +416,7 @@ impl Worker<'_> {
             self.obey(letter);
         }
         self.letters = letters;
+        true
     }
 
     fn obey(&mut self, letter: Letter) {
