@@ -108,7 +108,7 @@ impl Lock {
     /// # Parks
     ///
     /// While somebody else has it (`sync.event`, `ipc.recv`), after a look or two. Who acquires it twice waits for
-    /// himself: see [`RLock`].
+    /// himself: see [`RLock`](crate::ipc::RLock).
     #[track_caller]
     #[inline]
     pub fn acquire(&self) -> Result<LockGuard<'_>, Disconnected> {
