@@ -580,9 +580,15 @@ fn a_panic_whose_payload_panics_hangs_nobody() {
     job.on_done(move |_| sender.send(()).unwrap());
     assert_eq!(job.join().unwrap(), 1);
     receiver.recv().unwrap();
-    // Values that nobody wants.
+    // Values that nobody wants by the time that they are there: later the handle would drop them, and panic here.
     for _ in 0..3 {
-        drop(pool.submit(|| Peel(3)).unwrap());
+        let (unwanted, wait) = mpsc::channel::<()>();
+        let job = pool.submit(move || {
+            let _ = wait.recv();
+            Peel(3)
+        });
+        drop(job.unwrap());
+        drop(unwanted);
     }
     assert_eq!(pool.submit(|| 2).unwrap().join().unwrap(), 2);
     pool.close();
