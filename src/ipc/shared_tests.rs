@@ -29,8 +29,7 @@ fn memory_that_its_sender_can_still_cut_off_is_refused_on_receipt() {
     for lacking in [SealFlags::SHRINK, SealFlags::GROW, SealFlags::SEAL, all] {
         let seals = all.difference(lacking);
         let received = message(foreign(seals), LEN).unpack::<SharedMemory>();
-        let error = received.expect_err("it could be cut off").to_string();
-        assert!(error.contains("could be cut off"), "{error}");
+        assert!(received.is_err(), "it could be cut off: {seals:?}");
         assert!(Place::open(foreign(seals)).is_err());
     }
     let received = message(foreign(all), LEN).unpack::<SharedMemory>();
@@ -42,8 +41,7 @@ fn memory_of_another_length_than_was_said_is_refused() {
     let all = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
     for len in [0, LEN - 1, LEN + 1, usize::MAX] {
         let received = message(foreign(all), len).unpack::<SharedMemory>();
-        let error = received.expect_err("another length").to_string();
-        assert!(error.contains("another length"), "{error}");
+        assert!(received.is_err(), "{len} bytes were said");
     }
     // A lock's is one word.
     assert!(Place::open(foreign(all)).is_err());
@@ -54,7 +52,6 @@ fn what_is_no_memory_is_refused() {
     let (reader, writer) = std::io::pipe().unwrap();
     let file = std::fs::File::open("/proc/self/exe").unwrap();
     for fd in [reader.into(), writer.into(), file.into()] {
-        let error = message(fd, LEN).unpack::<SharedMemory>().unwrap_err();
-        assert!(error.to_string().contains("no shared memory"), "{error}");
+        assert!(message(fd, LEN).unpack::<SharedMemory>().is_err());
     }
 }

@@ -137,7 +137,8 @@ fn what_reaches_a_task_holds_nothing_of_it() {
             move || {
                 let tell = |context: &mut std::task::Context<'_>| {
                     let reach = (context.waker().clone(), greenloom::current());
-                    Poll::Ready(reaches.send(reach).unwrap())
+                    reaches.send(reach).unwrap();
+                    Poll::Ready(())
                 };
                 block_on(poll_fn(tell));
                 what

@@ -155,7 +155,7 @@ fn a_getter_that_is_cancelled_or_dies_loses_no_item() {
             let mut rounds = 0_u32;
             let mut is_cut_short = || {
                 rounds += 1;
-                rounds % 4 != 0
+                !rounds.is_multiple_of(4)
             };
             loop {
                 let theirs = queue.clone();
