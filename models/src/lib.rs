@@ -4,6 +4,7 @@
 #[path = "../../src/base"]
 mod base {
     pub(crate) mod primitive;
+    pub(crate) mod table;
 }
 
 #[path = "../../src/ipc"]
@@ -17,6 +18,8 @@ mod ipc {
 #[path = "../../src/scheduler"]
 mod scheduler {
     pub(crate) mod deque;
+    pub(crate) mod letterbox;
+    pub(crate) mod phases;
     pub(crate) mod sleep;
 }
 
@@ -56,6 +59,8 @@ mod deque;
 mod door;
 #[cfg(all(test, loom))]
 mod join;
+#[cfg(all(test, loom))]
+mod letterbox;
 #[cfg(all(test, loom))]
 mod lock;
 #[cfg(all(test, shuttle))]
