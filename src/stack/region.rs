@@ -70,8 +70,9 @@ impl Slot {
     /// The highest address that frames may use, and the lowest of the label.
     #[inline]
     pub(super) fn base(&self) -> NonZeroUsize {
-        // The bits below are no part of the address, which is not null.
-        NonZeroUsize::new(self.0.get() & !ALL_BITS).unwrap_or(NonZeroUsize::MIN)
+        let base = self.0.get() & !ALL_BITS;
+        // SAFETY: the bits below are no part of the address, which is not null.
+        unsafe { NonZeroUsize::new_unchecked(base) }
     }
 
     #[inline]
