@@ -151,7 +151,7 @@ impl Greenlet {
     /// It unwinds from the greenlet's pending `switch` (no panic hook runs), where
     /// [`catch`](super::catch) intercepts it by type. One that has not started dies without running;
     /// a dead one's nearest living ancestor gets it. Uncaught, it is raised in the parent, except for
-    /// [`GreenletExit`], which the parent gets as a value.
+    /// [`GreenletExit`](super::GreenletExit), which the parent gets as a value.
     ///
     /// # Errors
     ///

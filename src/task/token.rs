@@ -186,11 +186,11 @@ impl Drop for Inner {
 /// Something that can be cancelled once, and told to many: tasks, threads, and scopes that it unwinds.
 ///
 /// Clones are the same token. A [`child`](Self::child) is cancelled with its parent, and alone without it.
-/// What is done under a token is up to whoever holds it: [`with_token`] unwinds a section of code from its
+/// What is done under a token is up to whoever holds it: [`with_token`](super::with_token) unwinds a section of code from its
 /// waits, [`wait`](Self::wait) waits for the cancellation, [`is_cancelled`](Self::is_cancelled) asks.
 ///
 /// As Go's `Context` with its cause, without values; for deadlines there are
-/// [`timeout`](crate::timeout) and [`cancel_scope`]. In a [`select!`](macro@crate::select) it stands as `wait(token)`.
+/// [`timeout`](crate::timeout) and [`cancel_scope`](super::cancel_scope). In a [`select!`](macro@crate::select) it stands as `wait(token)`.
 ///
 /// # Examples
 ///
