@@ -16,6 +16,7 @@ use crate::stack::global::{self, BATCH, KEEP};
 use crate::stack::overflow;
 use crate::stack::region::{Slot, Stack};
 use crate::stack::size::{CLASSES, StackSize};
+#[cfg(feature = "runtime")]
 use crate::sys::cpu::prefetch;
 
 /// Stacks of one size that a cache holds at most; half of them go to the global list at a time.
@@ -68,6 +69,7 @@ impl StackPool {
     }
 
     /// Asks for the memory that the stack will use first which is acquired after so many others.
+    #[cfg(feature = "runtime")]
     #[inline]
     pub(crate) fn prefetch(&self, size: StackSize, ahead: usize) {
         let cache = &self.caches[size.class()];
