@@ -8,7 +8,7 @@ use crate::sync::wait_list::{Queue, Ticket};
 use crate::task::claim::Stake;
 use crate::task::select::{Operation, Receive, Sealed, Send, Stand, Stood};
 
-use super::core::{Channel, Giver, Taker, ended, never_late, wake};
+use super::core::{Channel, Giver, Share, Taker, ended, never_late, wake};
 use super::error::{RecvError, SendError, TryRecvError, TrySendError};
 use super::mpmc::{Receiver, Sender};
 
@@ -172,7 +172,7 @@ impl<T> Stand for RecvArm<'_, T> {
         }
         let received = state.try_recv(Some(stake.claim()));
         if matches!(received, Err(TryRecvError::Empty)) {
-            self.ticket = Some(state.takers.join_as(stake, false));
+            self.ticket = Some(state.takers.join_as(stake, Share::Nothing));
             stake.idle();
             return Stood::Seated;
         }

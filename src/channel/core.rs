@@ -2,20 +2,23 @@
 //!
 //! All of it lies behind one latch. Invariants, whenever nobody is inside:
 //!
-//! 1. Items leave in the order in which they came, whoever takes them.
+//! 1. Items leave in the order in which they came, whoever takes them. (At a rendezvous they do not stay: see 3.)
 //! 2. Receivers wait only if every item is promised, no senders wait, and the end has not come.
 //! 3. A send that finds a receiver waiting calls it: one more item is *promised*. Which one it gets is
 //!    decided when it comes for it; that there is one for it is certain, for nobody else may take the last
 //!    `promised` items. A called receiver that is cancelled promises its share to the next in line.
+//!    At a *rendezvous* the two have met, and a later comer must not get in between, be it the sender itself: the
+//!    item is *handed*, into the receiver's seat. A receiver that is cancelled hands it to the next in line, or
+//!    leaves it to whoever comes.
 //! 4. Senders wait only if the items not promised fill the capacity, and the channel is open. A sender
 //!    waits with its item in its seat. A receive that makes room moves the item of the first of them in, and
 //!    calls it: so items keep the order of their sends.
 //! 5. The end has come when there are no items, and no senders or the channel was closed. While an item is
-//!    promised it has not come: a receiver that was told so would miss it, if it is given up.
-//! 6. A called receiver's seat says whether an item was promised or the end is told. A called sender's
+//!    promised or handed it has not come: a receiver that was told so would miss it, if it is given up.
+//! 6. A called receiver's seat says whether an item was promised, has it, or tells the end. A called sender's
 //!    seat is empty, or still holds its item: refused. Whoever leaves a seat takes what is in it.
 //!
-//! When a promise is given up and nobody waits, there may be more items than the capacity for a while.
+//! When a promise or an item is given up and nobody waits, there may be more items than the capacity for a while.
 //!
 //! Among those who wait there may be selects (`arms.rs`), which can be past being called: see the wait list.
 //! So it is decided by calling whether anybody waits.
@@ -51,10 +54,27 @@ pub(super) struct State<T> {
     is_closed: bool,
     /// Called receivers that have not come for their items yet; at most `items.len()`.
     promised: usize,
-    /// Waiting receivers. True in a called one's seat: an item is promised to it.
-    pub(super) takers: WaitList<bool>,
+    /// Items in the seats of called receivers that have not come for them yet: at a rendezvous only.
+    handed: usize,
+    /// How many were ever handed: the next one's number.
+    hand_overs: u64,
+    /// The numbers of `items` at a rendezvous, where all of them were handed and have come back.
+    returned: VecDeque<u64>,
+    /// Waiting receivers, and in a called one's seat what it was called for.
+    pub(super) takers: WaitList<Share<T>>,
     /// Waiting senders and what they send.
     pub(super) givers: WaitList<Option<T>>,
+}
+
+/// What is in the seat of a receiver.
+#[derive(Debug)]
+pub(super) enum Share<T> {
+    /// It waits; or was called because the end has come.
+    Nothing,
+    /// One of the items is promised to it.
+    Promised,
+    /// This one was handed to it; hand-overs are numbered in the order of their sends.
+    Handed(u64, T),
 }
 
 /// The claim of the select that does this, if it is one that others can see.
@@ -91,6 +111,9 @@ impl<T> Channel<T> {
                 receivers: 1,
                 is_closed: false,
                 promised: 0,
+                handed: 0,
+                hand_overs: 0,
+                returned: VecDeque::new(),
                 takers: WaitList::new(),
                 givers: WaitList::new(),
             }),
@@ -128,6 +151,7 @@ impl<T> Channel<T> {
             Side::Receiver => {
                 let wakers = state.givers.call_all();
                 let items = mem::take(&mut state.items);
+                state.returned.clear();
                 drop(state);
                 wakers.wake();
                 drop(items);
@@ -217,7 +241,7 @@ impl<T> Channel<T> {
         mut state: Latched<'_, State<T>>,
         deadline: Deadline,
     ) -> Result<T, RecvTimeoutError> {
-        let ticket = state.takers.join(false);
+        let ticket = state.takers.join(Share::Nothing);
         drop(state);
         let wait = Wait::new("channel.recv").on(self).until(deadline);
         wait_list::wait(Taker(self), ticket, &wait)
@@ -255,12 +279,13 @@ impl<T> State<T> {
         if !self.is_open() {
             return Err(TrySendError::Disconnected(item));
         }
-        if !self.takers.is_empty()
-            && let Some(waker) = self.promise(own)
-        {
-            self.items.push_back(item);
-            return Ok(Some(waker));
-        }
+        let item = match self.takers.is_empty() {
+            true => item,
+            false => match self.serve(item, own) {
+                Ok(waker) => return Ok(Some(waker)),
+                Err(item) => item,
+            },
+        };
         if self.len() >= self.capacity {
             return Err(TrySendError::Full(item));
         }
@@ -275,6 +300,9 @@ impl<T> State<T> {
             return self.try_recv_directly(own);
         }
         let item = self.items.pop_front().ok_or(TryRecvError::Empty)?;
+        if self.capacity == 0 {
+            self.returned.pop_front();
+        }
         let waker = if self.givers.is_empty() {
             None
         } else {
@@ -288,12 +316,6 @@ impl<T> State<T> {
         if !self.givers.is_empty()
             && let (Some(item), waker) = self.take_from_first(own)
         {
-            if self.items.is_empty() {
-                return Ok((item, waker));
-            }
-            // At the end of the line of promised items.
-            self.items.push_back(item);
-            let item = self.items.pop_front().ok_or(TryRecvError::Empty)?;
             return Ok((item, waker));
         }
         Err(match self.is_ended() {
@@ -311,7 +333,7 @@ impl<T> State<T> {
     /// Whether nothing will ever come.
     #[inline]
     fn is_ended(&self) -> bool {
-        (self.senders == 0 || self.is_closed) && self.items.is_empty()
+        (self.senders == 0 || self.is_closed) && self.items.is_empty() && self.handed == 0
     }
 
     /// Tells the receivers that wait, if the end has come.
@@ -323,12 +345,62 @@ impl<T> State<T> {
         }
     }
 
+    /// Calls the first receiver in line for an item; gives that back if none is there.
+    #[inline]
+    fn serve(&mut self, item: T, own: Own) -> Result<Sleeper, T> {
+        if self.capacity == 0 {
+            self.hand_overs += 1;
+            return self.hand(self.hand_overs, item, own);
+        }
+        match self.promise(own) {
+            Some(waker) => {
+                self.items.push_back(item);
+                Ok(waker)
+            }
+            None => Err(item),
+        }
+    }
+
+    /// Hands an item to the first receiver in line.
+    #[inline(never)]
+    fn hand(&mut self, number: u64, item: T, own: Own) -> Result<Sleeper, T> {
+        let mut item = Some(item);
+        let waker = self.takers.call_other(own, |seat| {
+            if let Some(item) = item.take() {
+                *seat = Share::Handed(number, item);
+            }
+        });
+        match (waker, item) {
+            (Some(waker), _) => {
+                self.handed += 1;
+                Ok(waker)
+            }
+            (None, Some(item)) => Err(item),
+            (None, None) => unreachable!("it goes away by a call alone"),
+        }
+    }
+
+    /// A receiver will not take what was handed to it: the next in line shall, or whoever comes.
+    #[cold]
+    fn take_back(&mut self, number: u64, item: T) -> Option<Sleeper> {
+        self.handed -= 1;
+        let item = match self.hand(number, item, None) {
+            Ok(waker) => return Some(waker),
+            Err(item) => item,
+        };
+        // In the order of the sends; those who give up may do so in another.
+        let place = self.returned.partition_point(|&other| other < number);
+        self.returned.insert(place, number);
+        self.items.insert(place, item);
+        None
+    }
+
     /// Promises an item, which is there or is about to be, to the first receiver in line.
     #[inline]
     fn promise(&mut self, own: Own) -> Option<Sleeper> {
         let waker = self
             .takers
-            .call_other(own, |is_promised| *is_promised = true)?;
+            .call_other(own, |seat| *seat = Share::Promised)?;
         self.promised += 1;
         Some(waker)
     }
@@ -379,13 +451,19 @@ impl<T> Queue for Taker<'_, T> {
             return None;
         }
         let left = state.takers.leave(ticket);
-        if !left.payload {
-            return Some(Err(match left.is_called {
-                true => RecvTimeoutError::Disconnected,
-                false => RecvTimeoutError::Timeout,
-            }));
-        }
-        let item = state.redeem();
+        let item = match left.payload {
+            Share::Promised => state.redeem(),
+            Share::Handed(_, item) => {
+                state.handed -= 1;
+                item
+            }
+            Share::Nothing => {
+                return Some(Err(match left.is_called {
+                    true => RecvTimeoutError::Disconnected,
+                    false => RecvTimeoutError::Timeout,
+                }));
+            }
+        };
         if !state.takers.is_empty() {
             let wakers = state.end();
             drop(state);
@@ -402,12 +480,13 @@ impl<T> Queue for Taker<'_, T> {
 
     fn abandon(&self, ticket: &Ticket) {
         let mut state = self.0.state.lock();
-        let left = state.takers.leave(ticket);
-        if left.payload {
-            let waker = state.give_up();
-            drop(state);
-            wake(waker);
-        }
+        let waker = match state.takers.leave(ticket).payload {
+            Share::Nothing => None,
+            Share::Promised => state.give_up(),
+            Share::Handed(number, item) => state.take_back(number, item),
+        };
+        drop(state);
+        wake(waker);
     }
 }
 

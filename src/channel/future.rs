@@ -15,7 +15,7 @@ use crate::scheduler::park::{self, Sleeper};
 use crate::sync::wait_list::{Queue, Ticket};
 
 use super::broadcast;
-use super::core::{Channel, Taker, ended, wake};
+use super::core::{Channel, Share, Taker, ended, wake};
 use super::error::{RecvError, TryRecvError};
 use super::look_arm::Looked;
 use super::mpmc::Receiver;
@@ -130,7 +130,7 @@ impl<T> Recv<'_, T> {
 fn sit_or_take<T>(channel: &Channel<T>, sleeper: Sleeper) -> Result<Ticket, Result<T, RecvError>> {
     let mut state = channel.state.lock();
     match state.try_recv(None) {
-        Err(TryRecvError::Empty) => Ok(state.takers.join_with(sleeper, false)),
+        Err(TryRecvError::Empty) => Ok(state.takers.join_with(sleeper, Share::Nothing)),
         Err(TryRecvError::Disconnected) => Err(Err(RecvError)),
         Ok((item, sender)) => {
             drop(state);

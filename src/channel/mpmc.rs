@@ -46,8 +46,9 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 
 /// Makes a channel without room: a send waits until a receiver waits for the value, or takes it.
 ///
-/// Values leave in the order of their sends. Which of several receivers that were called gets which is decided when
-/// they come for them: one that comes in between takes the first, be it the sender itself.
+/// The two have met when the send returns: nobody else gets the value, also if the receiver has yet to be scheduled,
+/// as in Go. If that receiver is cancelled meanwhile, its value goes to the next in line, or else to whoever comes next,
+/// perhaps after values that were sent later.
 ///
 /// # Examples
 ///

@@ -50,11 +50,12 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Plain lists. A receiver that was called has not come yet: it gets whatever is first when it does.
+/// Plain lists. A receiver that was called has not come yet: it gets whatever is first when it does, but at a
+/// rendezvous what it was called for.
 struct Model {
     capacity: usize,
     items: VecDeque<u32>,
-    called: VecDeque<usize>,
+    called: VecDeque<(usize, Option<u32>)>,
     takers: VecDeque<(usize, u64)>,
     givers: VecDeque<(usize, u32, u64)>,
     is_closed: bool,
@@ -77,17 +78,28 @@ impl Model {
     }
 
     fn len(&self) -> usize {
-        self.items.len() - self.called.len()
+        match self.capacity {
+            0 => self.items.len(),
+            _ => self.items.len() - self.called.len(),
+        }
+    }
+
+    fn is_ended(&self) -> bool {
+        self.is_closed && self.items.is_empty() && self.called.is_empty()
     }
 
     fn try_send(&mut self, value: u32) -> Result<(), TrySendError<u32>> {
         if self.is_closed {
             return Err(TrySendError::Disconnected(value));
         }
-        if let Some((id, _)) = self.takers.pop_front() {
-            self.called.push_back(id);
-        } else if self.len() >= self.capacity {
-            return Err(TrySendError::Full(value));
+        match self.takers.pop_front() {
+            Some((id, _)) if self.capacity == 0 => {
+                self.called.push_back((id, Some(value)));
+                return Ok(());
+            }
+            Some((id, _)) => self.called.push_back((id, None)),
+            None if self.len() >= self.capacity => return Err(TrySendError::Full(value)),
+            None => {}
         }
         self.items.push_back(value);
         Ok(())
@@ -95,18 +107,16 @@ impl Model {
 
     fn try_recv(&mut self) -> Result<u32, TryRecvError> {
         if self.len() == 0 {
-            // A rendezvous.
-            match self.givers.pop_front() {
+            // A rendezvous, if somebody waits with a value.
+            return match self.givers.pop_front() {
                 Some((id, value, _)) => {
-                    self.items.push_back(value);
                     self.done.insert(id, Outcome::Sent);
+                    self.items.push_back(value);
+                    Ok(self.items.pop_front().unwrap())
                 }
-                None if self.is_closed && self.items.is_empty() => {
-                    return Err(TryRecvError::Disconnected);
-                }
-                None => return Err(TryRecvError::Empty),
-            }
-            return Ok(self.items.pop_front().unwrap());
+                None if self.is_ended() => Err(TryRecvError::Disconnected),
+                None => Err(TryRecvError::Empty),
+            };
         }
         let value = self.items.pop_front().unwrap();
         if self.len() < self.capacity
@@ -139,11 +149,16 @@ impl Model {
     }
 
     fn cancel(&mut self, id: usize) {
-        if let Some(place) = self.called.iter().position(|other| *other == id) {
+        if let Some(place) = self.called.iter().position(|(other, _)| *other == id) {
             // What was meant for it goes to the next in line, if there is one.
-            self.called.remove(place);
-            if let Some((next, _)) = self.takers.pop_front() {
-                self.called.push_back(next);
+            let (_, value) = self.called.remove(place).unwrap();
+            match (self.takers.pop_front(), value) {
+                (Some((next, _)), value) => self.called.push_back((next, value)),
+                (None, Some(value)) => {
+                    let place = self.items.partition_point(|other| *other < value);
+                    self.items.insert(place, value);
+                }
+                (None, None) => {}
             }
         }
         self.takers.retain(|(other, _)| *other != id);
@@ -159,11 +174,11 @@ impl Model {
     }
 
     fn settle(&mut self) {
-        while let Some(id) = self.called.pop_front() {
-            let value = self.items.pop_front().unwrap();
+        while let Some((id, value)) = self.called.pop_front() {
+            let value = value.unwrap_or_else(|| self.items.pop_front().unwrap());
             self.done.insert(id, Outcome::Received(value));
         }
-        if self.is_closed && self.items.is_empty() {
+        if self.is_ended() {
             for (id, _) in std::mem::take(&mut self.takers) {
                 self.done.insert(id, Outcome::Ended);
             }
