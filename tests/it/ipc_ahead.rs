@@ -124,7 +124,9 @@ fn what_was_put_before_a_shutdown_is_taken_and_what_was_not_is_told() {
 }
 
 fn put_for_ever(queue: Queue<u32>) {
-    (0..).for_each(|item| queue.put(&item).unwrap());
+    for item in 0.. {
+        queue.put(&item).unwrap();
+    }
 }
 
 #[test]
@@ -184,6 +186,38 @@ fn places_for_those_who_go_ahead_are_used_again() {
     }
     drop(conn);
     child.unwrap().join().unwrap();
+}
+
+/// Serves a queue: waits for its first item, and finds one each time that it is told to look.
+fn look_at_once(conn: Conn<Option<Queue<String>>, ()>) {
+    let queue = Queue::new();
+    conn.send(&Some(queue.clone())).unwrap();
+    queue.get().unwrap();
+    while conn.send(&None).is_ok() && conn.recv().is_ok() {
+        queue.try_get().unwrap();
+    }
+}
+
+#[test]
+fn a_put_that_is_cancelled_half_way_hides_no_later_one() {
+    let (conn, its) = pipe::<(), Option<Queue<String>>>().unwrap();
+    let child = Process::spawn(look_at_once, its).unwrap();
+    let queue = conn.recv().unwrap().unwrap();
+    send_signal(child.id(), Signal::STOP).unwrap();
+    // Longer than the socket has room for.
+    let long = "x".repeat(1 << 20);
+    let short = Duration::from_millis(5);
+    let put = greenloom::run(|| greenloom::timeout(short, || queue.put(&long)));
+    assert!(put.is_err());
+    send_signal(child.id(), Signal::CONT).unwrap();
+    for _ in 0..300 {
+        assert!(conn.recv().unwrap().is_none());
+        queue.put(&"short".to_owned()).unwrap();
+        conn.send(&()).unwrap();
+    }
+    assert!(conn.recv().unwrap().is_none());
+    drop(conn);
+    child.join().unwrap();
 }
 
 type Served = (Queue<u32>, JoinableQueue<u32>, Lock, Semaphore, Event);

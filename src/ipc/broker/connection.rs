@@ -110,13 +110,19 @@ impl Connection {
         };
         let stamp = ahead.page.stamp();
         let outgoing = Outgoing::new(call.what, Ticket::post(stamp), call.parcel);
-        match self.line.send(outgoing.map_err(|_| Gone)?, limit) {
-            Ok(()) => ahead.page.count(ahead.slot),
+        let outgoing = outgoing.map_err(|_| Gone)?;
+        let count = Count {
+            ahead,
+            is_sent: Cell::new(false),
+        };
+        match self.line.send_noting(outgoing, limit, &count.is_sent) {
+            Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 return Ok(Told::Answered(unsent(0)));
             }
             Err(_) => return Err(Gone),
         }
+        drop(count);
         if !ahead.page.is_shut() {
             return Ok(Told::Ahead);
         }
@@ -197,6 +203,21 @@ impl Connection {
         let waiting: Vec<_> = self.waiting().values().cloned().collect();
         for slot in waiting {
             slot.filled.set();
+        }
+    }
+}
+
+/// Counts a put that has been sent, or will be to its end though its sender unwinds: one that is heard and not counted
+/// would hide the next.
+struct Count<'a> {
+    ahead: &'a Ahead,
+    is_sent: Cell<bool>,
+}
+
+impl Drop for Count<'_> {
+    fn drop(&mut self) {
+        if self.is_sent.get() {
+            self.ahead.page.count(self.ahead.slot);
         }
     }
 }
