@@ -430,6 +430,11 @@ impl Incoming {
         self.was_all && self.taken == self.buffer.len()
     }
 
+    /// More may have come since something was received.
+    pub(crate) fn forget_was_all(&mut self) {
+        self.was_all = false;
+    }
+
     /// The next frame; `None` at the end of the connection.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::io::Limit;
 use crate::ipc::home;
-use crate::ipc::line::Line;
+use crate::ipc::line::{Line, Tally};
 use crate::ipc::link::{Incoming, Outgoing, Wire};
 use crate::ipc::parcel::{LONGEST, Parcel};
 use crate::scheduler::park;
@@ -41,7 +41,7 @@ pub(in crate::ipc) struct Connection {
     /// How long a server that was told of a waiter's going may take to answer that: after it, it is as good as dead.
     patience: Option<Duration>,
     /// Where puts need not wait for their answers.
-    ahead: Option<Ahead>,
+    ahead: Option<Arc<Ahead>>,
 }
 
 /// What came of a call whose good news need not be waited for.
@@ -53,8 +53,10 @@ pub(in crate::ipc) enum Told {
 
 impl Connection {
     pub(super) fn new(wire: Wire, patience: Option<Duration>, ahead: Option<Ahead>) -> Connection {
+        let ahead = ahead.map(Arc::new);
+        let tally = ahead.clone().map(|ahead| ahead as Arc<dyn Tally>);
         Connection {
-            line: Line::new(wire, Incoming::new(LONGEST)),
+            line: Line::counting(wire, Incoming::new(LONGEST), tally),
             waiting: Mutex::default(),
             is_gone: AtomicBool::new(false),
             last: AtomicU32::new(0),
@@ -110,19 +112,13 @@ impl Connection {
         };
         let stamp = ahead.page.stamp();
         let outgoing = Outgoing::new(call.what, Ticket::post(stamp), call.parcel);
-        let outgoing = outgoing.map_err(|_| Gone)?;
-        let count = Count {
-            ahead,
-            is_sent: Cell::new(false),
-        };
-        match self.line.send_noting(outgoing, limit, &count.is_sent) {
+        match self.line.send_counted(outgoing.map_err(|_| Gone)?, limit) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 return Ok(Told::Answered(unsent(0)));
             }
             Err(_) => return Err(Gone),
         }
-        drop(count);
         if !ahead.page.is_shut() {
             return Ok(Told::Ahead);
         }
@@ -203,21 +199,6 @@ impl Connection {
         let waiting: Vec<_> = self.waiting().values().cloned().collect();
         for slot in waiting {
             slot.filled.set();
-        }
-    }
-}
-
-/// Counts a put that has been sent, or will be to its end though its sender unwinds: one that is heard and not counted
-/// would hide the next.
-struct Count<'a> {
-    ahead: &'a Ahead,
-    is_sent: Cell<bool>,
-}
-
-impl Drop for Count<'_> {
-    fn drop(&mut self) {
-        if self.is_sent.get() {
-            self.ahead.page.count(self.ahead.slot);
         }
     }
 }
