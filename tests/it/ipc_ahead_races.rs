@@ -178,7 +178,7 @@ fn who_did_not_wait_any_longer_is_not_given_what_he_put_later() {
         let child = child.id();
         let go_on = thread::spawn(move || {
             // real sleep: the question is to come before the server goes on.
-            thread::sleep(Duration::from_millis(10));
+            greenloom::sleep(Duration::from_millis(10));
             send_signal(child, Signal::CONT).unwrap();
         });
         assert_eq!(queue.try_get(), Ok("mine".to_owned()));
@@ -198,7 +198,7 @@ fn a_long_item_has_left_when_a_put_with_a_limit_returns() {
     let (id, flag) = (child.id(), goes_on.clone());
     let go_on = thread::spawn(move || {
         // real sleep: far beyond the limit.
-        thread::sleep(Duration::from_millis(100));
+        greenloom::sleep(Duration::from_millis(100));
         flag.store(true, Ordering::Relaxed);
         send_signal(id, Signal::CONT).unwrap();
     });
