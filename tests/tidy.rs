@@ -91,6 +91,9 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "coroutine/ambient.rs",
         "pointers to headers on the stacks of the coroutines that run",
     ),
+    ("coroutine/engine.rs", "runs what nobody else runs"),
+    ("coroutine/slot.rs", "a cell that may be empty"),
+    ("coroutine/value.rs", "a word of any type"),
     (
         "coroutine/scoped.rs",
         "lengthens the lifetime of a body that is ended before its borrows",
@@ -103,10 +106,7 @@ const UNSAFE_REGISTER: &[(&str, &str)] = &[
         "scheduler/switch.rs",
         "suspends by the yielder at the base of the running task's stack",
     ),
-    (
-        "scheduler/waker.rs",
-        "std's raw waker, whose data word carries a count",
-    ),
+    ("scheduler/waker.rs", "a raw waker that carries a count"),
     (
         "scheduler/task.rs",
         "counted references to one allocation of unknown length",

@@ -13,18 +13,21 @@
 //!    not suspended since). Its control block is held by an `Rc` in the root frame of its own stack.
 //! 2. The yielder of a running coroutine lies at the base of its stack and is valid while it runs.
 //! 3. A header is the first field of its `#[repr(C)]` `Link<In, Yield>`, and its signature names these
-//!    two types when both are `'static`, and matches no types otherwise.
+//!    two types when both are `'static`, and matches no types otherwise; a greenlet's are `()` and `()`.
+//! 4. A slot is full from the side that gives to the side that takes: nothing runs between the filling
+//!    and the switch, nor between the switch and the taking. Whether there is an input at all the phase
+//!    says.
 #![allow(unsafe_code)] // thread-wide pointers to what lies on coroutine stacks
 
-use std::any::TypeId;
 use std::cell::Cell;
 use std::fmt;
-use std::mem;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use super::raw::RawYielder;
+use super::raw::{RawCoroutine, RawState, RawYielder};
+use super::signature::Signature;
+use super::slot::Slot;
 use super::thrown::{Order, Thrown};
 use super::unwinding::{self, State};
 
@@ -141,13 +144,17 @@ fn is_pinned(head: *const Header) -> bool {
     head.addr() & PINNED != 0
 }
 
+#[inline(always)]
+fn unpinned(head: *const Header) -> *const Header {
+    head.map_addr(|address| address & !PINNED)
+}
+
 /// The header that a link of the chain points to.
 #[inline(always)]
 fn innermost<'a>(head: *const Header) -> Option<&'a Header> {
-    let header = head.map_addr(|address| address & !PINNED);
     // SAFETY: a link of the running chain is null or points to a running coroutine's header (fact 1),
     // and no caller holds the reference over the end of that coroutine.
-    unsafe { header.as_ref() }
+    unsafe { unpinned(head).as_ref() }
 }
 
 /// The greenlet family of the running chain; 0 if it has none yet.
@@ -161,56 +168,6 @@ pub(super) fn set_family(id: u64) {
     FAMILY.set(id);
 }
 
-/// The types that a coroutine exchanges, as `suspend` compares them.
-pub(super) struct Signature {
-    /// `None`: borrowed types or a greenlet; no `suspend` fits.
-    types: Option<(TypeId, TypeId)>,
-    /// What the body is, for messages.
-    describe: fn() -> String,
-    /// A greenlet ends the chain: the coroutines below it are parked by the greenlet switch.
-    greenlet: bool,
-}
-
-impl Signature {
-    /// Of a coroutine whose types are known for good.
-    pub(super) const fn of<In: 'static, Yield: 'static>() -> &'static Signature {
-        &const {
-            Signature {
-                types: Some((TypeId::of::<In>(), TypeId::of::<Yield>())),
-                describe: || {
-                    format!(
-                        "suspend::<{}, {}>",
-                        std::any::type_name::<In>(),
-                        std::any::type_name::<Yield>()
-                    )
-                },
-                greenlet: false,
-            }
-        }
-    }
-
-    /// Of a body that borrows: its types may be shorter-lived than any `TypeId`.
-    pub(super) const BORROWED: &'static Signature = &Signature {
-        types: None,
-        describe: || "its own yielder only, because it borrows".to_string(),
-        greenlet: false,
-    };
-
-    /// Of a greenlet.
-    pub(super) const GREENLET: &'static Signature = &Signature {
-        types: None,
-        describe: || "no suspend, because it is a greenlet: greenlets switch".to_string(),
-        greenlet: true,
-    };
-
-    #[inline(always)]
-    fn fits<In: 'static, Yield: 'static>(&self) -> bool {
-        // One address means one signature; the same signature may have several addresses.
-        ptr::eq(self, Signature::of::<In, Yield>())
-            || self.types == Some((TypeId::of::<In>(), TypeId::of::<Yield>()))
-    }
-}
-
 /// What keeps a coroutine from being left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Obstacle {
@@ -220,10 +177,25 @@ pub(super) enum Obstacle {
     Elsewhere,
 }
 
+/// How far a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It has not begun.
+    Fresh,
+    Suspended,
+    /// Resumed with an order, or begun without an input; or somebody has the right to resume it.
+    Running,
+    /// Resumed with an input.
+    RunningWithInput,
+    Finished,
+}
+
 /// What the chain knows of one coroutine, whatever its types.
 pub(super) struct Header {
     /// Never changes.
     signature: &'static Signature,
+    /// Written by the resumer alone; the body learns from it whether there is an input.
+    phase: Cell<Phase>,
     /// The next outer coroutine; written at each resume, meaningless while suspended.
     parent: Cell<*const Header>,
     /// The innermost coroutine when this one is resumed: itself, unless it was suspended from the
@@ -237,6 +209,40 @@ pub(super) struct Header {
     mid_unwind: Cell<bool>,
     /// Whether the resumer unwound at the last resumption for which it was not certain that it did not.
     resumer: Cell<State>,
+    /// What to throw instead of an input.
+    order: Cell<Option<Order>>,
+}
+
+impl Header {
+    /// The caller has seen that this coroutine is on the chain.
+    #[inline(always)]
+    fn switch_out(&self) {
+        // SAFETY: this coroutine is on the running chain, so it is running and its yielder is valid
+        // (facts 1 and 2); it stays so until the switch below, and again after it.
+        let yielder = unsafe { &*self.yielder.get() };
+        yielder.suspend(0);
+    }
+
+    #[inline(always)]
+    fn has_input(&self) -> bool {
+        self.phase.get() == Phase::RunningWithInput
+    }
+
+    #[cold]
+    fn obey(&self) -> ! {
+        unwinding::throw(self.expect_order().into_payload(self.identity()))
+    }
+
+    fn expect_order(&self) -> Order {
+        self.order
+            .take()
+            .expect("resumed with an input or an order")
+    }
+
+    /// Names this coroutine in its own close payload: unique while it lives.
+    fn identity(&self) -> usize {
+        ptr::from_ref(self).addr()
+    }
 }
 
 /// The two sides' shared cells: values travel here, the switch itself carries nothing.
@@ -244,12 +250,10 @@ pub(super) struct Header {
 pub(super) struct Link<In, Yield> {
     /// First, so that a pointer to the link is a pointer to the header (fact 3).
     header: Header,
-    /// Set by the resumer, taken by the body. `None` after a switch means: there is an order.
-    input: Cell<Option<In>>,
-    /// Set by the body, taken by the resumer.
-    output: Cell<Option<Yield>>,
-    /// What to throw instead of an input.
-    order: Cell<Option<Order>>,
+    /// From the resumer to the body.
+    input: Slot<In>,
+    /// From the body to the resumer.
+    output: Slot<Yield>,
 }
 
 impl<In, Yield> Link<In, Yield> {
@@ -257,16 +261,17 @@ impl<In, Yield> Link<In, Yield> {
         Link {
             header: Header {
                 signature,
+                phase: Cell::new(Phase::Fresh),
                 parent: Cell::new(ptr::null()),
                 top: Cell::new(ptr::null()),
                 yielder: Cell::new(ptr::null()),
                 pinned: Cell::new(""),
                 mid_unwind: Cell::new(false),
                 resumer: Cell::new(State::CALM),
+                order: Cell::new(None),
             },
-            input: Cell::new(None),
-            output: Cell::new(None),
-            order: Cell::new(None),
+            input: Slot::empty(),
+            output: Slot::empty(),
         }
     }
 
@@ -286,40 +291,76 @@ impl<In, Yield> Link<In, Yield> {
         self.header.top.set(self.as_header());
     }
 
-    /// The resumer's side: `switch` runs the body until it suspends or ends.
+    /// Where the chain ends while this runs outside of inner coroutines and pins.
+    pub(super) fn head(&self) -> Head {
+        Head(self.as_header())
+    }
+
     #[inline(always)]
-    pub(super) fn resumed<R>(&self, switch: impl FnOnce() -> R) -> R {
+    pub(super) fn phase(&self) -> Phase {
+        self.header.phase.get()
+    }
+
+    #[inline(always)]
+    pub(super) fn set_phase(&self, phase: Phase) {
+        self.header.phase.set(phase);
+    }
+
+    /// The resumer's side: runs the body until it suspends, with the value that it yields, or ends.
+    ///
+    /// # Safety
+    ///
+    /// `raw` is the coroutine whose root frame holds this link.
+    #[inline(always)]
+    pub(super) unsafe fn resume(&self, raw: &mut RawCoroutine) -> Option<Yield> {
         if thread::panicking() {
             self.header.resumer.set(State::now());
         }
         let outer = HEAD.replace(self.header.top.get());
         self.header.parent.set(outer);
-        let result = switch();
+        let state = raw.resume();
         HEAD.set(outer);
-        result
+        match state {
+            RawState::Suspended(_) => {
+                self.set_phase(Phase::Suspended);
+                // SAFETY: a body suspends by `suspend` and its like, which fill this before they switch
+                // (fact 4).
+                Some(unsafe { self.output.take() })
+            }
+            RawState::Finished => {
+                self.set_phase(Phase::Finished);
+                None
+            }
+        }
     }
 
+    /// For a body that nobody else may resume meanwhile.
     #[inline(always)]
-    pub(super) fn put_input(&self, value: Option<In>) {
-        fill(&self.input, value);
+    pub(super) fn put_input(&self, value: In) {
+        self.set_phase(Phase::RunningWithInput);
+        self.input.put(value);
     }
 
+    /// The body's side of [`put_input`](Self::put_input).
+    ///
+    /// # Safety
+    ///
+    /// Called once after each switch to the body.
     #[inline(always)]
-    pub(super) fn take_input(&self) -> Option<In> {
-        self.input.take()
-    }
-
-    #[inline(always)]
-    pub(super) fn take_output(&self) -> Option<Yield> {
-        self.output.take()
+    pub(super) unsafe fn take_input(&self) -> Option<In> {
+        // SAFETY: the phase says that it was filled for this resumption (fact 4), and the caller that it
+        // has not been emptied since.
+        self.header
+            .has_input()
+            .then(|| unsafe { self.input.take() })
     }
 
     pub(super) fn put_order(&self, order: Order) {
-        self.order.set(Some(order));
+        self.header.order.set(Some(order));
     }
 
     pub(super) fn take_order(&self) -> Option<Order> {
-        self.order.take()
+        self.header.order.take()
     }
 
     /// What the resumer was when it resumed this: what the body has noted since does not hold for it.
@@ -334,14 +375,13 @@ impl<In, Yield> Link<In, Yield> {
 
     /// Names this coroutine in its own close payload: unique while it lives.
     pub(super) fn identity(&self) -> usize {
-        self.as_header().addr()
+        self.header.identity()
     }
 
     /// Whether the code that asks runs inside this coroutine and may leave it: no greenlet and no pin
     /// lies in between.
-    #[inline(always)]
     pub(super) fn may_suspend(&self) -> bool {
-        HEAD.get() == self.as_header() || self.obstacle().is_none()
+        self.obstacle().is_none()
     }
 
     /// Why this coroutine cannot be suspended from here.
@@ -368,24 +408,30 @@ impl<In, Yield> Link<In, Yield> {
     #[track_caller]
     pub(super) fn suspend(&self, value: Yield) -> In {
         if HEAD.get() == self.as_header() && !thread::panicking() {
-            fill(&self.output, Some(value));
-            self.switch_out();
-        } else {
-            self.suspend_slowly(value, true);
+            return self.suspend_at_once(value);
         }
-        match self.input.take() {
-            Some(input) => input,
-            None => self.obey(),
-        }
+        self.suspend_slowly(value, true);
+        // SAFETY: the switch is just over.
+        unsafe { self.take_input() }.unwrap_or_else(|| self.header.obey())
+    }
+
+    /// The caller has seen that the chain begins here, and that nothing unwinds.
+    #[inline(always)]
+    fn suspend_at_once(&self, value: Yield) -> In {
+        self.output.put(value);
+        self.header.switch_out();
+        // SAFETY: the switch is just over.
+        unsafe { self.take_input() }.unwrap_or_else(|| self.header.obey())
     }
 
     /// Like `suspend`, and hands an order over instead of obeying it.
     #[track_caller]
     pub(super) fn try_suspend(&self, value: Yield) -> Result<In, Thrown> {
         self.suspend_slowly(value, false);
-        match self.input.take() {
+        // SAFETY: the switch is just over.
+        match unsafe { self.take_input() } {
             Some(input) => Ok(input),
-            None => Err(Thrown::new(self.expect_order(), self.identity())),
+            None => Err(Thrown::new(self.header.expect_order(), self.identity())),
         }
     }
 
@@ -401,36 +447,16 @@ impl<In, Yield> Link<In, Yield> {
                 panic!("a yielder was used outside of its running coroutine")
             }
         }
-        fill(&self.output, Some(value));
+        self.output.put(value);
         let top = HEAD.get();
         me.top.set(top);
         // In doubt (the unwind may be the resumer's) it counts as ours: a stack that is leaked is better
         // than a process that aborts.
         let state = State::now();
         me.mid_unwind.set(unwinds && state.is_unwinding());
-        unwinding::suspended_amid(state, self.resumer(), || self.switch_out());
+        unwinding::suspended_amid(state, self.resumer(), || me.switch_out());
         me.mid_unwind.set(false);
         me.top.set(self.as_header());
-    }
-
-    /// The caller has seen that this coroutine is on the chain.
-    #[inline(always)]
-    fn switch_out(&self) {
-        // SAFETY: this coroutine is on the running chain, so it is running and its yielder is valid
-        // (facts 1 and 2); it stays so until the switch below, and again after it.
-        let yielder = unsafe { &*self.header.yielder.get() };
-        yielder.suspend(0);
-    }
-
-    #[cold]
-    fn obey(&self) -> ! {
-        unwinding::throw(self.expect_order().into_payload(self.identity()))
-    }
-
-    fn expect_order(&self) -> Order {
-        self.order
-            .take()
-            .expect("resumed with an input or an order")
     }
 }
 
@@ -443,12 +469,36 @@ impl<In, Yield> fmt::Debug for Link<In, Yield> {
     }
 }
 
-/// Fills a cell that is empty, as each is between two switches, without looking for something to drop.
+/// Where a chain begins, to be compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head(*const Header);
+
+impl Head {
+    /// Of a line of control that is in no coroutine.
+    pub(super) const NONE: Head = Head(ptr::null());
+}
+
+/// Where the chain of the running code begins.
 #[inline(always)]
-fn fill<T>(cell: &Cell<Option<T>>, value: Option<T>) {
-    let old = cell.replace(value);
-    debug_assert!(old.is_none(), "a value that nobody took");
-    mem::forget(old);
+pub(super) fn head() -> Head {
+    Head(HEAD.get())
+}
+
+/// Leaves the greenlet that the running code stands in directly, unpinned, for whoever resumed it; unwinds
+/// if it comes back with an order.
+///
+/// # Panics
+///
+/// Elsewhere.
+#[inline(always)]
+pub(super) fn leave_greenlet() {
+    let head = HEAD.get();
+    let greenlet = innermost(head).filter(|header| header.signature.greenlet);
+    assert!(greenlet.is_some(), "not in a greenlet");
+    // SAFETY: the signature says that this header begins the link of a greenlet; for the rest see
+    // `suspend`.
+    let link = unsafe { &*unpinned(head).cast::<Link<(), ()>>() };
+    link.suspend_at_once(())
 }
 
 /// Whether the code that asks is outside of every greenlet of its chain.
@@ -494,11 +544,10 @@ pub fn suspend<In: 'static, Yield: 'static>(value: Yield) -> In {
     let head = HEAD.get();
     match innermost(head) {
         Some(header) if header.signature.fits::<In, Yield>() => {
-            let link = head.map_addr(|address| address & !PINNED);
             // SAFETY: the signature says that this header begins a `Link<In, Yield>` (fact 3), the
             // pointer was made from the whole link, and the link lives at least until the body that
             // calls here has ended (fact 1).
-            let link = unsafe { &*link.cast::<Link<In, Yield>>() };
+            let link = unsafe { &*unpinned(head).cast::<Link<In, Yield>>() };
             link.suspend(value)
         }
         innermost => refuse::<In, Yield>(innermost),

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::ambient::Signature;
 use super::engine::{Engine, Plan, Refusal, Step};
 use super::error::{ResumeError, StackError};
+use super::signature::Signature;
 use super::unwinding;
 use super::yielder::Yielder;
 use crate::stack::Kind;
@@ -192,7 +192,7 @@ impl<In, Yield, Out> Coroutine<In, Yield, Out> {
         let Some(entry) = self.engine.try_enter() else {
             return Err(refused(self.engine.refusal(), input));
         };
-        match self.engine.run(entry, Some(input)) {
+        match entry.run(Some(input)) {
             Step::Yielded(value) => Ok(State::Yielded(value)),
             Step::Complete(out) => Ok(State::Complete(out)),
             Step::Closed => unreachable!("only a drop closes a coroutine"),

@@ -6,19 +6,22 @@
 //!                          │     └──────────── suspend ──────────────▲
 //!                          └─▶ finished: the body has returned or unwound, the stack is given back
 //! ```
-//! `raw` is borrowed mutably exactly while the body runs: the borrow is the flag that refuses a second
-//! resumer. An order (close, throw) is a resumption without an input; a fresh body that gets one is
-//! dropped on its own stack and never runs, so that even a panic in a captured value's destructor takes
-//! the one way out.
+//! Whoever resumes takes the right to it first (`Entry`), and there is one at a time: none while the body
+//! runs, and none once it has ended. An order (close, throw) is a resumption without an input; a fresh
+//! body that gets one is dropped on its own stack and never runs, so that even a panic in a captured
+//! value's destructor takes the one way out.
+#![allow(unsafe_code)] // runs a body whose state says that nobody else does
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, UnsafeCell};
 use std::fmt;
+use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 
-use super::ambient::{self, Link, Signature};
+use super::ambient::{self, Link, Phase};
 use super::error::StackError;
-use super::raw::{RawCoroutine, RawState, RawYielder};
+use super::raw::{RawCoroutine, RawYielder};
+use super::signature::Signature;
 use super::thrown::{Order, Payload, is_own_close};
 use super::unwinding;
 use super::yielder::Yielder;
@@ -109,7 +112,11 @@ impl<In, Yield, Out> Shared<In, Yield, Out> {
             let link = &shared.link;
             link.started(raw);
             let result = catch_unwind(AssertUnwindSafe(|| match link.take_order() {
-                None => Ok(body(&Yielder::new(link), link.take_input())),
+                None => {
+                    // SAFETY: the body has just been switched to, for the first time.
+                    let first = unsafe { link.take_input() };
+                    Ok(body(&Yielder::new(link), first))
+                }
                 Some(order) => {
                     drop(body);
                     Err(order.into_payload(link.identity()))
@@ -146,14 +153,64 @@ pub(super) enum Step<Yield, Out> {
     Unwound(Payload),
 }
 
-/// The right to resume once: the body is not running and has not ended.
-pub(super) type Entry<'a> = RefMut<'a, RawCoroutine>;
+/// The right to resume once: the body is not running and has not ended. It counts as running from now on,
+/// until it suspends, or this is dropped unused.
+pub(super) struct Entry<'a, In, Yield, Out> {
+    engine: &'a Engine<In, Yield, Out>,
+    before: Phase,
+}
+
+impl<In, Yield, Out> Entry<'_, In, Yield, Out> {
+    /// Whether the body has not begun.
+    #[inline(always)]
+    pub(super) fn is_fresh(&self) -> bool {
+        self.before == Phase::Fresh
+    }
+}
+
+impl<In, Yield, Out> Drop for Entry<'_, In, Yield, Out> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.engine.link().set_phase(self.before);
+    }
+}
+
+impl<'a, In, Yield, Out> Entry<'a, In, Yield, Out> {
+    /// Resumes with an input (`None` only for a body that takes none at its start).
+    #[inline(always)]
+    pub(super) fn run(self, input: Option<In>) -> Step<Yield, Out> {
+        if let Some(input) = input {
+            self.engine.link().put_input(input);
+        }
+        self.go()
+    }
+
+    /// Resumes with an order.
+    pub(super) fn order(self, order: Order) -> Step<Yield, Out> {
+        self.engine.link().put_order(order);
+        self.go()
+    }
+
+    #[inline(always)]
+    fn go(self) -> Step<Yield, Out> {
+        let engine: &'a Engine<_, _, _> = self.engine;
+        // The phase is set by what happens from here on.
+        mem::forget(self);
+        // SAFETY: the entry that was consumed was the only one.
+        let raw = unsafe { &mut *engine.raw.get() };
+        // SAFETY: the engine was made of both.
+        match unsafe { engine.link().resume(raw) } {
+            Some(value) => Step::Yielded(value),
+            None => engine.finish(),
+        }
+    }
+}
 
 /// One body, from its making to its end.
 pub(super) struct Engine<In, Yield, Out> {
     shared: Rc<Shared<In, Yield, Out>>,
-    /// Borrowed exactly while the body runs.
-    raw: RefCell<RawCoroutine>,
+    /// Belongs to the one entry there is; to nobody otherwise.
+    raw: UnsafeCell<RawCoroutine>,
     id: u64,
 }
 
@@ -185,7 +242,7 @@ impl<In, Yield, Out> Engine<In, Yield, Out> {
         let stack = plan.stack(id)?;
         Ok(Engine {
             shared,
-            raw: RefCell::new(RawCoroutine::new(stack, root)),
+            raw: UnsafeCell::new(RawCoroutine::new(stack, root)),
             id,
         })
     }
@@ -201,7 +258,7 @@ impl<In, Yield, Out> Engine<In, Yield, Out> {
 
     /// Whether the body has ended. False while it runs.
     pub(super) fn is_finished(&self) -> bool {
-        self.raw.try_borrow().is_ok_and(|raw| raw.is_finished())
+        self.link().phase() == Phase::Finished
     }
 
     /// What the body itself holds: it may keep this over its own suspension, and so not keep the engine.
@@ -212,68 +269,43 @@ impl<In, Yield, Out> Engine<In, Yield, Out> {
 
     /// Whether the body has begun. True while it runs.
     pub(super) fn has_started(&self) -> bool {
-        self.raw.try_borrow().map_or(true, |raw| !raw.is_fresh())
+        self.link().phase() != Phase::Fresh
     }
 
     /// Takes the right to resume, if it is to be had; [`refusal`](Self::refusal) says why not.
     #[inline(always)]
-    pub(super) fn try_enter(&self) -> Option<Entry<'_>> {
-        if ambient::exited() {
+    pub(super) fn try_enter(&self) -> Option<Entry<'_, In, Yield, Out>> {
+        let before = self.link().phase();
+        if ambient::exited() || !matches!(before, Phase::Fresh | Phase::Suspended) {
             return None;
         }
-        self.raw
-            .try_borrow_mut()
-            .ok()
-            .filter(|raw| !raw.is_finished())
+        self.link().set_phase(Phase::Running);
+        Some(Entry {
+            engine: self,
+            before,
+        })
     }
 
     /// Why the body cannot be resumed now.
     #[cold]
     pub(super) fn refusal(&self) -> Refusal {
-        match self.raw.try_borrow() {
+        match self.link().phase() {
             _ if ambient::exited() => Refusal::Exited,
-            Err(_) => Refusal::Running,
-            Ok(_) => Refusal::Finished,
+            Phase::Finished => Refusal::Finished,
+            _ => Refusal::Running,
         }
     }
 
     /// Takes the right to resume, or says why not.
-    pub(super) fn enter(&self) -> Result<Entry<'_>, Refusal> {
+    pub(super) fn enter(&self) -> Result<Entry<'_, In, Yield, Out>, Refusal> {
         self.try_enter().ok_or_else(|| self.refusal())
     }
 
-    /// Resumes with an input (`None` only for a body that takes none at its start).
-    #[inline(always)]
-    pub(super) fn run(&self, entry: Entry<'_>, input: Option<In>) -> Step<Yield, Out> {
-        self.shared.link.put_input(input);
-        self.go(entry)
-    }
-
-    /// Resumes with an order.
-    pub(super) fn order(&self, entry: Entry<'_>, order: Order) -> Step<Yield, Out> {
-        self.shared.link.put_order(order);
-        self.go(entry)
-    }
-
-    /// Resumes with what has been put into the link.
-    #[inline(always)]
-    pub(super) fn go(&self, mut entry: Entry<'_>) -> Step<Yield, Out> {
-        let link = &self.shared.link;
-        match link.resumed(|| entry.resume()) {
-            RawState::Suspended(_) => {
-                drop(entry);
-                Step::Yielded(link.take_output().expect("suspended with a value"))
-            }
-            RawState::Finished => self.finish(entry),
-        }
-    }
-
     #[cold]
-    fn finish(&self, mut entry: Entry<'_>) -> Step<Yield, Out> {
-        let stack = entry.take_stack();
+    fn finish(&self) -> Step<Yield, Out> {
         self.link().resumer().put_back();
-        // Before the stack is given back: that is no longer this body's business.
-        drop(entry);
+        // SAFETY: nobody enters a body that has ended.
+        let stack = unsafe { &mut *self.raw.get() }.take_stack();
         drop(stack);
         match self.shared.end.take() {
             Some(End::Returned(out)) => Step::Complete(out),
@@ -304,7 +336,7 @@ impl<In, Yield, Out> Engine<In, Yield, Out> {
         if unwinds && (self.link().is_mid_unwind() || cfg!(panic = "abort")) {
             return Ok(None);
         }
-        match self.order(entry, Order::Close) {
+        match entry.order(Order::Close) {
             Step::Yielded(value) => {
                 drop(value);
                 Ok(None)
@@ -363,7 +395,7 @@ impl<In, Yield, Out> Engine<In, Yield, Out> {
 impl<In, Yield, Out> Drop for Engine<In, Yield, Out> {
     #[inline(always)]
     fn drop(&mut self) {
-        if !self.raw.get_mut().is_finished() {
+        if !self.is_finished() {
             self.abandon();
         }
     }
@@ -383,11 +415,11 @@ fn deliver_from_drop(payload: Payload) {
 impl<In, Yield, Out> Engine<In, Yield, Out> {
     /// The debug view of the handle named `name` round this engine.
     pub(super) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.raw.try_borrow() {
-            Err(_) => "running",
-            Ok(raw) if raw.is_finished() => "finished",
-            Ok(raw) if raw.is_fresh() => "fresh",
-            Ok(_) => "suspended",
+        let state = match self.link().phase() {
+            Phase::Fresh => "fresh",
+            Phase::Suspended => "suspended",
+            Phase::Running | Phase::RunningWithInput => "running",
+            Phase::Finished => "finished",
         };
         f.debug_struct(name)
             .field("id", &self.id)

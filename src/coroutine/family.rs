@@ -2,20 +2,22 @@
 //!
 //! The code of a task (or of a thread outside tasks) that runs in no greenlet is the family's root. When
 //! it switches, it runs the trampoline: a loop on the root's own stack that resumes whichever member is
-//! next. A member that switches says who is next and suspends into that loop; so any member can switch
-//! to any other, and the root's switch returns when a member names the root.
+//! current. A member that switches makes another one current and suspends into that loop; so any member
+//! can switch to any other, and the root's switch returns when a member names the root.
 //!
-//! Invariants: exactly one member runs, and `current` names it; every other living member is suspended
-//! or has not started. `next` is full exactly between a member's leaving and the loop's taking it.
-//! A member's coroutine is the outermost of its chain (see `ambient`), so generators that were running
-//! when it was left are found running when it is switched to again.
+//! Invariants: `current` names the member that runs, or is about to; every other living member is
+//! suspended or has not started. `mail` and `left` are full exactly from a member's leaving to the
+//! arrival at the next one. A member's coroutine is the outermost of its chain (see `ambient`), so
+//! generators that were running when it was left are found running when it is switched to again.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::mem;
 use std::rc::{Rc, Weak};
+use std::thread;
 
-use super::ambient::{self, Obstacle};
-use super::engine::{Engine, Shared, Step};
+use super::ambient::{self, Head, Obstacle};
+use super::engine::{Engine, Step};
 use super::error::SwitchError;
 use super::greenlet::{GreenletExit, TraceKind};
 use super::thrown::Payload;
@@ -48,8 +50,8 @@ impl Parcel {
     }
 }
 
-/// A member's coroutine: parcels go in, nothing comes out but the end.
-pub(super) type Body = Engine<Parcel, (), Value>;
+/// A member's coroutine: parcels go by the family's mail, nothing comes out but the end.
+pub(super) type Body = Engine<(), (), Value>;
 
 /// One member. The handles and its children hold it.
 pub(super) struct Node {
@@ -57,6 +59,8 @@ pub(super) struct Node {
     /// `None` for the root alone.
     parent: RefCell<Option<Rc<Node>>>,
     is_dead: Cell<bool>,
+    /// Of its chain; the root's is outside of all coroutines.
+    head: Head,
     /// `None` for the root, and while the node is being dropped.
     body: Option<Body>,
 }
@@ -67,6 +71,7 @@ impl Node {
             id: body.id(),
             parent: RefCell::new(Some(parent)),
             is_dead: Cell::new(false),
+            head: body.link().head(),
             body: Some(body),
         })
     }
@@ -76,6 +81,7 @@ impl Node {
             id: ambient::next_id(),
             parent: RefCell::new(None),
             is_dead: Cell::new(false),
+            head: Head::NONE,
             body: None,
         })
     }
@@ -112,7 +118,6 @@ impl Node {
 
     /// Whether the running code may switch away from this node: it is not run from inside the drop of
     /// another one, nor inside a scope that must not be left.
-    #[inline]
     fn may_leave(&self) -> bool {
         match &self.body {
             Some(body) => body.link().may_suspend(),
@@ -137,25 +142,18 @@ impl Drop for Node {
 /// What runs after each switch while tracing: the kind, who was left, who runs.
 type Hook = Rc<dyn Fn(TraceKind, &Rc<Node>, &Rc<Node>)>;
 
-/// How a switch goes on.
-enum Departure {
-    /// The caller is a member and suspends into the trampoline.
-    Member(Rc<Shared<Parcel, (), Value>>),
-    /// The caller is the root and runs the trampoline.
-    Root,
-    /// There is no switch, and this is what the call returns.
-    Stay(Result<Value, SwitchError>),
-}
-
 /// The greenlets of one task, or of one thread outside tasks.
 pub(super) struct Family {
     /// As the running chain names it.
     id: u64,
     current: RefCell<Rc<Node>>,
-    /// Who is to run next.
-    next: Cell<Option<Rc<Node>>>,
-    /// What the root gets.
-    mail: Cell<Option<Parcel>>,
+    /// The head of the one that runs. A chain that begins there belongs to its own code, and not to a
+    /// destructor of another member that is being dropped, and is neither pinned nor in a generator.
+    running: Cell<Head>,
+    /// What the one that is switched to gets. `None`: something is thrown.
+    mail: Cell<Option<Value>>,
+    /// What is thrown into the one that is switched to.
+    thrown: Cell<Option<Payload>>,
     /// Who was left last. The one that runs now lets go of it: that may be the end of it, and then its
     /// destructors belong to the member that runs.
     left: Cell<Option<Rc<Node>>>,
@@ -192,8 +190,9 @@ impl Family {
         let family = Rc::new(Family {
             id,
             current: RefCell::new(Node::root()),
-            next: Cell::new(None),
+            running: Cell::new(Head::NONE),
             mail: Cell::new(None),
+            thrown: Cell::new(None),
             left: Cell::new(None),
             hook: RefCell::new(None),
             is_tracing: Cell::new(false),
@@ -220,60 +219,64 @@ impl Family {
         });
     }
 
-    /// Delivers `parcel` to `node`, or to its nearest living ancestor, and waits for the answer.
+    /// Delivers `value` to `node`, or to its nearest living ancestor, and waits for the answer.
     ///
     /// Inlined into the body for speed: the switch is a return to the processor's branch predictor, so
     /// any call between the body's own frame and the switch is mispredicted twice.
     #[inline(always)]
-    pub(super) fn transfer(&self, node: &Rc<Node>, parcel: Parcel) -> Result<Value, SwitchError> {
-        let parcel = match self.depart(node, parcel) {
-            Departure::Member(shared) => shared.link().suspend(()),
-            Departure::Root => self.trampoline(),
-            Departure::Stay(result) => return result,
-        };
-        self.arrive(&parcel);
-        open(parcel)
-    }
-
-    /// All of a switch up to the leaving.
-    fn depart(&self, node: &Rc<Node>, parcel: Parcel) -> Departure {
-        let current = self.current.borrow();
-        let me = &*current;
+    pub(super) fn switch(&self, node: &Rc<Node>, value: Value) -> Result<Value, SwitchError> {
+        let me = self.running.get();
         let usual = !ambient::exited()
             && ambient::family() == self.id
+            && ambient::head() == me
+            && node.head != me
             && !node.is_dead()
-            && !Rc::ptr_eq(me, node)
-            && me.may_leave()
-            && matches!(parcel, Parcel::Value(_));
+            && !thread::panicking();
         if !usual {
-            let me = Rc::clone(me);
-            drop(current);
-            return match self.examine(&me, node, parcel) {
-                Ok((target, parcel)) => self.leave(&me, target, parcel),
-                Err(result) => Departure::Stay(result),
-            };
+            return self.transfer(node, Parcel::Value(value));
         }
-        self.leave(me, Rc::clone(node), parcel)
+        fill(&self.mail, value);
+        self.name(Rc::clone(node));
+        if me == Head::NONE {
+            self.trampoline();
+        } else {
+            ambient::leave_greenlet();
+        }
+        self.arrive().or_else(raise)
     }
 
-    #[inline]
-    fn leave(&self, me: &Node, target: Rc<Node>, parcel: Parcel) -> Departure {
-        self.name_next(target, parcel);
-        match &me.body {
-            // Not the node: a member that is left must not hold itself, for the last handle elsewhere
-            // ends it.
-            Some(body) => Departure::Member(body.shared()),
-            None => Departure::Root,
+    /// The whole of a switch: of a throw, from inside a generator, in the midst of an unwinding, or one
+    /// that does not take place.
+    #[cold]
+    pub(super) fn transfer(&self, node: &Rc<Node>, parcel: Parcel) -> Result<Value, SwitchError> {
+        let me = self.current();
+        let (target, parcel) = match self.examine(&me, node, parcel) {
+            Ok(delivery) => delivery,
+            Err(result) => return result,
+        };
+        // Not the node: a member that is left must not hold itself, for the last handle elsewhere ends it.
+        let shared = me.body.as_ref().map(Engine::shared);
+        drop(me);
+        self.leave_for(target, parcel);
+        match shared {
+            Some(shared) => shared.link().suspend(()),
+            None => self.trampoline(),
         }
+        self.arrive().or_else(raise)
     }
 
-    #[inline]
-    fn name_next(&self, target: Rc<Node>, parcel: Parcel) {
-        match &target.body {
-            Some(body) => body.link().put_input(Some(parcel)),
-            None => self.mail.set(Some(parcel)),
+    /// Makes `target` the current one.
+    #[inline(always)]
+    fn name(&self, target: Rc<Node>) {
+        fill(&self.left, self.current.replace(target));
+    }
+
+    fn leave_for(&self, target: Rc<Node>, parcel: Parcel) {
+        match parcel {
+            Parcel::Value(value) => fill(&self.mail, value),
+            Parcel::Throw(payload) => fill(&self.thrown, payload),
         }
-        self.next.set(Some(target));
+        self.name(target);
     }
 
     /// Who really is to get what, or the result of a switch that does not take place.
@@ -298,7 +301,10 @@ impl Family {
             }
         }
         if Rc::ptr_eq(me, &target) {
-            return Err(open(parcel));
+            return Err(match parcel {
+                Parcel::Value(value) => Ok(value),
+                Parcel::Throw(payload) => raise(payload),
+            });
         }
         if !me.may_leave() {
             let value = parcel.into_any();
@@ -317,41 +323,43 @@ impl Family {
     }
 
     /// Runs members until one of them names the root. On the root's stack.
-    fn trampoline(&self) -> Parcel {
+    fn trampoline(&self) {
         loop {
-            let node = self.next.take().expect("whoever leaves names the next");
-            let left = self.current.replace(node);
-            self.left.set(Some(left));
-            // Only this loop changes `current`, so the borrow may last while the member runs.
-            let node = self.current.borrow();
-            let Some(body) = &node.body else {
-                return self.mail.take().expect("the root is named with a parcel");
-            };
+            let node = self.current();
+            self.running.set(node.head);
+            let Some(body) = &node.body else { return };
             let entry = body.try_enter().expect("a living member is not running");
-            let parcel = match body.go(entry) {
+            let parcel = match entry.run(Some(())) {
                 Step::Yielded(()) => continue,
                 Step::Complete(value) => Parcel::Value(value),
                 Step::Closed => Parcel::Value(Value::new(GreenletExit)),
                 Step::Unwound(payload) => payload.into(),
             };
             node.is_dead.set(true);
-            self.name_next(node.nearest_live(), parcel);
+            self.leave_for(node.nearest_live(), parcel);
         }
     }
 
-    /// Run by whoever has just been switched to.
+    /// What whoever has just been switched to finds: a value, or what is to be thrown.
     #[inline(always)]
-    pub(super) fn arrive(&self, parcel: &Parcel) {
+    pub(super) fn arrive(&self) -> Result<Value, Payload> {
+        // Taken before anything else: what is dropped or called below may switch itself.
+        let delivery = self.mail.take().ok_or_else(|| self.take_thrown());
         let left = self.left.take();
-        if self.is_tracing.get()
-            && let Some(left) = &left
-        {
-            self.trace(parcel, left, &self.current());
+        if self.is_tracing.get() {
+            self.trace(delivery.is_ok(), left.as_ref());
         }
+        delivery
     }
 
     #[cold]
-    fn trace(&self, parcel: &Parcel, origin: &Rc<Node>, target: &Rc<Node>) {
+    fn take_thrown(&self) -> Payload {
+        let thrown = self.thrown.take();
+        thrown.expect("whoever leaves leaves something")
+    }
+
+    #[cold]
+    fn trace(&self, is_value: bool, left: Option<&Rc<Node>>) {
         struct Off(Option<Rc<Family>>);
         impl Drop for Off {
             fn drop(&mut self) {
@@ -361,14 +369,15 @@ impl Family {
             }
         }
         let hook = self.hook.borrow().clone();
-        if let Some(hook) = hook {
+        if let (Some(hook), Some(origin)) = (hook, left) {
             // A hook that panics is taken out, and its panic belongs to the target.
             let mut off = Off(Some(Family::running()));
-            let kind = match parcel {
-                Parcel::Value(_) => TraceKind::Switch,
-                Parcel::Throw(_) => TraceKind::Throw,
+            let kind = if is_value {
+                TraceKind::Switch
+            } else {
+                TraceKind::Throw
             };
-            hook(kind, origin, target);
+            hook(kind, origin, &self.current());
             off.0 = None;
         }
     }
@@ -381,12 +390,19 @@ impl Drop for Family {
     }
 }
 
-/// What a switch returns, or unwinds with, at its receiver.
-#[inline]
-pub(super) fn open(parcel: Parcel) -> Result<Value, SwitchError> {
-    match parcel {
-        Parcel::Value(value) => Ok(value),
-        Parcel::Throw(payload) if unwinding::is_unwinding() => Err(SwitchError::Thrown(payload)),
-        Parcel::Throw(payload) => unwinding::throw(payload),
+/// Fills a cell that is empty, without looking for something to drop.
+#[inline(always)]
+fn fill<T>(cell: &Cell<Option<T>>, value: T) {
+    let old = cell.replace(Some(value));
+    debug_assert!(old.is_none(), "what nobody took");
+    mem::forget(old);
+}
+
+/// What a switch does at its receiver when something is thrown.
+#[cold]
+fn raise(payload: Payload) -> Result<Value, SwitchError> {
+    if unwinding::is_unwinding() {
+        return Err(SwitchError::Thrown(payload));
     }
+    unwinding::throw(payload)
 }

@@ -3,10 +3,10 @@
 use std::any::Any;
 use std::fmt;
 
-use super::ambient::Signature;
 use super::coroutine::{State, refused};
 use super::engine::{Engine, Plan, Refusal, Step};
 use super::error::{CloseError, GENERATOR_RUNNING, ResumeError, SendError, StackError, ThrowError};
+use super::signature::Signature;
 use super::thrown::Order;
 use super::unwinding;
 use super::yielder::Yielder;
@@ -106,7 +106,7 @@ impl<Yield, In, Out> Generator<Yield, In, Out> {
             return none_or_panic(self.engine.refusal());
         };
         let input = (!entry.is_fresh()).then(In::default);
-        match self.engine.run(entry, input) {
+        match entry.run(input) {
             Step::Yielded(value) => Some(value),
             end => self.end_of_iteration(end),
         }
@@ -126,7 +126,7 @@ impl<Yield, In, Out> Generator<Yield, In, Out> {
             .enter()
             .map_err(|refusal| refused(refusal, ()))?;
         let input = (!entry.is_fresh()).then(In::default);
-        match self.engine.run(entry, input) {
+        match entry.run(input) {
             Step::Yielded(value) => Ok(State::Yielded(value)),
             Step::Complete(out) => Ok(State::Complete(out)),
             Step::Closed => Err(ResumeError::Finished(())),
@@ -169,7 +169,7 @@ impl<Yield, In, Out> Generator<Yield, In, Out> {
                 });
             }
         };
-        match self.engine.run(entry, Some(value)) {
+        match entry.run(Some(value)) {
             Step::Yielded(value) => Ok(State::Yielded(value)),
             Step::Complete(out) => Ok(State::Complete(out)),
             Step::Closed => Err(SendError::Closed),
@@ -212,7 +212,7 @@ impl<Yield, In, Out> Generator<Yield, In, Out> {
         if self.engine.link().is_mid_unwind() {
             return Err(ThrowError::Unwinding(error));
         }
-        match self.engine.order(entry, Order::Throw(Box::new(error))) {
+        match entry.order(Order::Throw(Box::new(error))) {
             Step::Yielded(value) => Ok(State::Yielded(value)),
             Step::Complete(out) => Ok(State::Complete(out)),
             Step::Closed => Err(ThrowError::Closed),

@@ -4,10 +4,10 @@ use std::any::Any;
 use std::fmt;
 use std::rc::Rc;
 
-use super::ambient::Signature;
 use super::engine::{Engine, Plan};
 use super::error::{ParentError, StackError, SwitchError};
 use super::family::{Body, Family, Node, Parcel};
+use super::signature::Signature;
 use super::unwinding;
 use super::value::Value;
 use super::yielder::Yielder;
@@ -120,14 +120,14 @@ impl Greenlet {
     ) -> Result<Greenlet, StackError> {
         let family = Family::running();
         let weak = Rc::downgrade(&family);
-        let start = move |_: &Yielder<'_, Parcel, ()>, first: Option<Parcel>| {
-            let first = first.expect("a switch delivers something");
-            if let Some(family) = weak.upgrade() {
-                family.arrive(&first);
-            }
-            match first {
-                Parcel::Value(value) => Value::new(body(value.get::<A>())),
-                Parcel::Throw(payload) => {
+        let start = move |_: &Yielder<'_, (), ()>, _| {
+            let arrived = {
+                let family = weak.upgrade().expect("whoever switches holds it");
+                family.arrive()
+            };
+            match arrived {
+                Ok(value) => Value::new(body(value.get::<A>())),
+                Err(payload) => {
                     // Before the unwind: what the body holds may itself wait or panic.
                     drop(body);
                     unwinding::throw(payload)
@@ -174,8 +174,7 @@ impl Greenlet {
     /// ```
     #[inline(always)]
     pub fn switch<T: Any>(&self, value: T) -> Result<Value, SwitchError> {
-        self.family
-            .transfer(&self.node, Parcel::Value(Value::new(value)))
+        self.family.switch(&self.node, Value::new(value))
     }
 
     /// Like [`switch`](Self::switch), with an error that is raised in the greenlet.

@@ -20,6 +20,8 @@ mod family;
 mod generator;
 mod greenlet;
 mod scoped;
+mod signature;
+mod slot;
 mod thrown;
 pub(crate) mod unwinding;
 mod value;

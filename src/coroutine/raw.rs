@@ -24,27 +24,20 @@ pub(crate) enum RawState {
 /// The body must not unwind: whoever makes one catches round it (a panic through `resume` would be
 /// caught and thrown a second time).
 ///
-/// Dropping a started and unfinished one leaks its stack, on purpose: forced unwinding aborts the
-/// process when a destructor suspends, so unwinding is the business of the owner, who resumes the body
-/// with an order to throw.
+/// Dropping a started one leaks its stack, unless it has been taken back, on purpose: forced unwinding
+/// aborts the process when a destructor suspends, so unwinding is the business of the owner, who resumes
+/// the body with an order to throw.
 pub(crate) struct RawCoroutine {
-    /// `None` only while the value is being taken apart.
+    /// `None` when the stack has been taken back. Its own `started` and `done` are the only state there
+    /// is: `done` is also true of a running body, but `resume` holds this exclusively meanwhile.
     inner: Option<corosensei::Coroutine<(), usize, (), Stack>>,
-    /// corosensei's own `done()` is also true of a running coroutine.
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Fresh,
-    Started,
-    Finished,
 }
 
 impl std::fmt::Debug for RawCoroutine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RawCoroutine")
-            .field("state", &self.state)
+            .field("fresh", &self.is_fresh())
+            .field("finished", &self.is_finished())
             .finish_non_exhaustive()
     }
 }
@@ -56,10 +49,7 @@ impl RawCoroutine {
     #[inline]
     pub(crate) fn new(stack: Stack, body: impl FnOnce(&RawYielder) + 'static) -> Self {
         let inner = corosensei::Coroutine::with_stack(stack, move |yielder, ()| body(yielder));
-        RawCoroutine {
-            inner: Some(inner),
-            state: State::Fresh,
-        }
+        RawCoroutine { inner: Some(inner) }
     }
 
     /// Runs the body until it suspends or returns.
@@ -73,35 +63,30 @@ impl RawCoroutine {
             .inner
             .as_mut()
             .expect("a coroutine that was taken apart");
-        self.state = State::Started;
         match inner.resume(()) {
             CoroutineResult::Yield(word) => RawState::Suspended(word),
-            CoroutineResult::Return(()) => {
-                self.state = State::Finished;
-                RawState::Finished
-            }
+            CoroutineResult::Return(()) => RawState::Finished,
         }
     }
 
     /// Whether the body has not begun.
     #[inline]
     pub(crate) fn is_fresh(&self) -> bool {
-        self.state == State::Fresh
+        self.inner.as_ref().is_some_and(|inner| !inner.started())
     }
 
     /// Whether the body has returned.
     #[inline]
     pub(crate) fn is_finished(&self) -> bool {
-        self.state == State::Finished
+        self.inner.as_ref().is_none_or(|inner| inner.done())
     }
 
     /// The stack, once, when the body has returned; `None` before that and after.
     #[inline]
     pub(crate) fn take_stack(&mut self) -> Option<Stack> {
-        if self.state != State::Finished {
-            return None;
-        }
-        self.inner.take().map(corosensei::Coroutine::into_stack)
+        self.inner
+            .take_if(|inner| inner.done())
+            .map(corosensei::Coroutine::into_stack)
     }
 
     /// The stack, once the body has returned. `None` before that: a fresh body drops its captures (and
@@ -115,9 +100,7 @@ impl RawCoroutine {
 
 impl Drop for RawCoroutine {
     fn drop(&mut self) {
-        if self.state == State::Started {
-            // Something may point into a suspended body: its memory stays mapped and unused for ever.
-            std::mem::forget(self.inner.take());
-        }
+        // Something may point into a suspended body: its memory stays mapped and unused for ever.
+        std::mem::forget(self.inner.take_if(|inner| inner.started()));
     }
 }

@@ -3,9 +3,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::ambient::Signature;
 use super::engine::{Engine, Plan, Root, Shared};
 use super::generator::{Generator, of_engine};
+use super::signature::Signature;
 use super::unwinding;
 use super::yielder::Yielder;
 use crate::stack::Kind;

@@ -1,12 +1,19 @@
-//! What greenlets hand each other: a value of any type.
+//! What greenlets hand each other: a value of any type, in a word beside the word that names its type.
+//!
+//! Two words travel in registers; with one more, or with a tag of a byte, each move goes through memory,
+//! and what was written in pieces is read as a whole, for which the processor waits.
+#![allow(unsafe_code)] // a word that holds what its kind says
 
-use std::any::{Any, type_name};
+use std::any::{Any, TypeId, type_name};
 use std::fmt;
+use std::marker::PhantomData;
+use std::mem::{self, MaybeUninit};
+use std::ptr;
 
 /// A value on its way between two greenlets, to be taken out as the type that it is.
 ///
-/// Numbers, `bool`, `char`, `&'static str` and values without a size, such as `()`, take no memory of their
-/// own; others are boxed.
+/// What is no larger than a machine word, such as a number, a `char`, an `Rc` or `()`, takes no memory of
+/// its own; other values are boxed.
 ///
 /// # Examples
 ///
@@ -17,69 +24,93 @@ use std::fmt;
 /// let value = value.downcast::<String>().unwrap_err();
 /// assert_eq!(value.get::<i32>(), 12);
 /// ```
-pub struct Value(Inner);
-
-enum Inner {
-    Plain(Plain),
-    Boxed(Box<dyn Named>),
+pub struct Value {
+    /// The type of the value, and so how it lies in `word`.
+    kind: &'static Kind,
+    /// The value itself, or the pointer of its box. A pointer, so that one that is in there stays one.
+    word: Word,
+    /// As a box of any value is, this is neither `Send` nor `Sync`.
+    owned: PhantomData<Box<dyn Any>>,
 }
 
-/// Defines the types that travel without a box, and the ways in and out.
-macro_rules! plain {
-    ($($variant:ident($type:ty)),* $(,)?) => {
-        #[derive(Clone, Copy)]
-        enum Plain {
-            $($variant($type)),*
-        }
+type Word = MaybeUninit<*mut ()>;
 
-        impl Plain {
-            /// Takes the value if it is of one of these types. Which one is known when this is compiled.
-            #[inline]
-            fn take<T: Any>(value: &mut Option<T>) -> Option<Plain> {
-                let value: &mut dyn Any = value;
-                $(if let Some(value) = value.downcast_mut::<Option<$type>>() {
-                    return value.take().map(Plain::$variant);
-                })*
-                None
-            }
+/// What is to be known of a type to keep a value of it. There may be several of one type.
+struct Kind {
+    id: TypeId,
+    name: fn() -> &'static str,
+    /// Ends the value in the word. `None`: there is nothing to do.
+    ///
+    /// Safety, of this and of the next: the word holds a value of this kind, which is gone then.
+    end: Option<unsafe fn(Word)>,
+    boxed: unsafe fn(Word) -> Box<dyn Any>,
+}
 
-            #[inline]
-            fn give<T: Any>(self) -> Option<T> {
-                let mut wanted: Option<T> = None;
-                match self {
-                    $(Plain::$variant(value) => {
-                        let wanted: &mut dyn Any = &mut wanted;
-                        if let Some(wanted) = wanted.downcast_mut::<Option<$type>>() {
-                            *wanted = Some(value);
-                        }
-                    })*
-                }
-                wanted
-            }
-
-            fn boxed(self) -> Box<dyn Named> {
-                match self {
-                    $(Plain::$variant(value) => Box::new(value)),*
-                }
+impl Kind {
+    const fn of<T: Any>() -> &'static Kind {
+        &const {
+            Kind {
+                id: TypeId::of::<T>(),
+                name: type_name::<T>,
+                end: if mem::needs_drop::<T>() || !fits::<T>() {
+                    // SAFETY: handed on to the caller.
+                    Some(|word| drop(unsafe { unpack::<T>(word) }))
+                } else {
+                    None
+                },
+                // SAFETY: handed on to the caller.
+                boxed: |word| unsafe { unpack_boxed::<T>(word) },
             }
         }
-    };
+    }
+
+    #[inline]
+    fn is<T: Any>(&self) -> bool {
+        // One address means one type, and that is asked first.
+        ptr::eq(self, Kind::of::<T>()) || self.id == TypeId::of::<T>()
+    }
 }
 
-plain! {
-    U8(u8), U16(u16), U32(u32), U64(u64), Usize(usize),
-    I8(i8), I16(i16), I32(i32), I64(i64), Isize(isize),
-    F32(f32), F64(f64), Bool(bool), Char(char), Str(&'static str),
+/// Whether a value of this type lies in the word itself.
+const fn fits<T>() -> bool {
+    size_of::<T>() <= size_of::<Word>() && align_of::<T>() <= align_of::<Word>()
 }
 
-/// Any value, with the name of its type for messages.
-trait Named: Any {
-    fn name(&self) -> &'static str;
+#[inline]
+fn pack<T: Any>(value: T) -> Word {
+    if !fits::<T>() {
+        return Word::new(Box::into_raw(Box::new(value)).cast());
+    }
+    let mut word = Word::uninit();
+    // SAFETY: it has the room and the alignment for a `T`.
+    unsafe { word.as_mut_ptr().cast::<T>().write(value) };
+    word
 }
 
-impl<T: Any> Named for T {
-    fn name(&self) -> &'static str {
-        type_name::<T>()
+/// # Safety
+///
+/// The word was made by `pack::<T>` and is not used again.
+#[inline]
+unsafe fn unpack<T: Any>(word: Word) -> T {
+    if fits::<T>() {
+        // SAFETY: `pack` has written a `T` there, and the caller takes it out once.
+        unsafe { word.as_ptr().cast::<T>().read() }
+    } else {
+        // SAFETY: as above; `pack` has put the pointer of a box there.
+        *unsafe { Box::from_raw(word.assume_init().cast::<T>()) }
+    }
+}
+
+/// # Safety
+///
+/// As for [`unpack`].
+unsafe fn unpack_boxed<T: Any>(word: Word) -> Box<dyn Any> {
+    if fits::<T>() {
+        // SAFETY: as the caller says.
+        Box::new(unsafe { unpack::<T>(word) })
+    } else {
+        // SAFETY: as in `unpack`.
+        unsafe { Box::from_raw(word.assume_init().cast::<T>()) }
     }
 }
 
@@ -87,18 +118,14 @@ impl Value {
     /// Wraps a value. A `Value` stays as it is, so that one that came in can be passed on.
     #[inline]
     pub fn new<T: Any>(value: T) -> Self {
-        let mut value = Some(value);
-        if let Some(wrapped) = (&mut value as &mut dyn Any).downcast_mut::<Option<Value>>()
-            && let Some(wrapped) = wrapped.take()
-        {
-            return wrapped;
+        match cast::<T, Value>(value) {
+            Ok(wrapped) => wrapped,
+            Err(value) => Value {
+                kind: Kind::of::<T>(),
+                word: pack(value),
+                owned: PhantomData,
+            },
         }
-        if let Some(plain) = Plain::take(&mut value) {
-            return Value(Inner::Plain(plain));
-        }
-        Value(Inner::Boxed(Box::new(
-            value.expect("taken only when it is of another type"),
-        )))
     }
 
     /// The value.
@@ -111,12 +138,14 @@ impl Value {
     pub fn get<T: Any>(self) -> T {
         match self.downcast() {
             Ok(value) => value,
-            Err(value) => panic!(
-                "a {} where a {} was expected",
-                value.type_name(),
-                type_name::<T>()
-            ),
+            Err(value) => value.refuse(type_name::<T>()),
         }
+    }
+
+    #[cold]
+    #[track_caller]
+    fn refuse(self, wanted: &str) -> ! {
+        panic!("a {} where a {wanted} was expected", self.type_name())
     }
 
     /// The value, if it is a `T`.
@@ -126,54 +155,56 @@ impl Value {
     /// Gives itself back if it is something else.
     #[inline]
     pub fn downcast<T: Any>(self) -> Result<T, Value> {
-        match self.0 {
-            Inner::Plain(plain) => match plain.give() {
-                Some(value) => Ok(value),
-                None => into_itself(self),
-            },
-            Inner::Boxed(inner) if (&*inner as &dyn Any).is::<T>() => {
-                let inner: Box<dyn Any> = inner;
-                Ok(*inner.downcast::<T>().expect("asked the line before"))
-            }
-            Inner::Boxed(_) => into_itself(self),
+        if self.kind.is::<T>() {
+            // SAFETY: the kind says that it is a `T`, and this value ends here.
+            return Ok(unsafe { unpack(self.into_word()) });
         }
+        // `get::<Value>()` is the value as it is: a body that takes a `Value` takes anything.
+        cast(self)
     }
 
     /// The value as std wraps it.
     pub fn into_any(self) -> Box<dyn Any> {
-        self.into_boxed()
+        let kind = self.kind;
+        // SAFETY: the word is of this kind, and this value ends here.
+        unsafe { (kind.boxed)(self.into_word()) }
     }
 
-    fn into_boxed(self) -> Box<dyn Named> {
-        match self.0 {
-            Inner::Plain(plain) => plain.boxed(),
-            Inner::Boxed(inner) => inner,
-        }
+    /// The word, which nobody ends any more.
+    #[inline]
+    fn into_word(self) -> Word {
+        let word = self.word;
+        mem::forget(self);
+        word
     }
 
     /// Whether the value is a `T`.
     #[inline]
     pub fn is<T: Any>(&self) -> bool {
-        match &self.0 {
-            Inner::Plain(plain) => plain.give::<T>().is_some(),
-            Inner::Boxed(inner) => (&**inner as &dyn Any).is::<T>(),
-        }
+        self.kind.is::<T>()
     }
 
     /// The name of the value's type, for messages.
     pub fn type_name(&self) -> &'static str {
-        match &self.0 {
-            Inner::Plain(plain) => (*plain.boxed()).name(),
-            Inner::Boxed(inner) => (**inner).name(),
+        (self.kind.name)()
+    }
+}
+
+impl Drop for Value {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(end) = self.kind.end {
+            // SAFETY: the word is of this kind, and nobody sees it after this.
+            unsafe { end(self.word) };
         }
     }
 }
 
-/// `get::<Value>()` is the value as it is: a body that takes a `Value` takes anything.
+/// The value as a `B`, if that is what an `A` is. Which one is known when this is compiled.
 #[inline]
-fn into_itself<T: Any>(value: Value) -> Result<T, Value> {
+fn cast<A: Any, B: Any>(value: A) -> Result<B, A> {
     let mut value = Some(value);
-    match (&mut value as &mut dyn Any).downcast_mut::<Option<T>>() {
+    match (&mut value as &mut dyn Any).downcast_mut::<Option<B>>() {
         Some(wanted) => Ok(wanted.take().expect("just put there")),
         None => Err(value.expect("not taken")),
     }

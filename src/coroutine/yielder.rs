@@ -150,12 +150,12 @@ fn forward<In, Yield, Out>(
         },
     };
     Some(match next {
-        Next::Input(input) => inner.run(entry, input),
+        Next::Input(input) => entry.run(input),
         Next::Throw(payload) if inner.link().is_mid_unwind() => {
             drop(entry);
             unwinding::throw(payload)
         }
-        Next::Throw(payload) => inner.order(entry, Order::Throw(payload)),
+        Next::Throw(payload) => entry.order(Order::Throw(payload)),
     })
 }
 

@@ -365,6 +365,27 @@ fn a_trace_hook_that_panics_is_removed_and_panics_in_the_target() {
     Greenlet::new(|(): ()| ()).switch(()).unwrap();
 }
 
+#[test]
+fn a_trace_hook_may_switch_while_an_error_is_on_its_way() {
+    let root = Greenlet::current();
+    let echo = Greenlet::new(move |(): ()| {
+        loop {
+            root.switch("echo").unwrap();
+        }
+    });
+    let echoed = Rc::new(Cell::new(false));
+    let once = Rc::clone(&echoed);
+    Greenlet::set_trace(move |event| {
+        if event.kind == TraceKind::Throw && !once.replace(true) {
+            assert_eq!(echo.switch(()).unwrap().get::<&str>(), "echo");
+        }
+    });
+    let fails = Greenlet::new(|(): ()| std::panic::resume_unwind(Box::new(1_u8)));
+    assert_eq!(catch::<u8, _>(|| fails.switch(())).unwrap_err(), 1);
+    Greenlet::clear_trace();
+    assert!(echoed.get());
+}
+
 // test_generator, test_generator_nested: generators made of greenlets, and generators inside them.
 #[test]
 fn a_generator_runs_inside_a_greenlet_and_is_left_in_the_middle() {

@@ -4,3 +4,4 @@ mod coroutine;
 mod generator;
 mod greenlet;
 mod stack;
+mod value;

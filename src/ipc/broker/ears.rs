@@ -1,16 +1,19 @@
 //! How a server hears what its clients in other processes say: all in one order, which nobody can tell from the true one.
 //!
 //! What is acted on is first taken out of its socket, and everything with it that others had sent before and do not
-//! wait for (`page`). So there is one lock round all that is read from a server's clients. Whoever holds it, a task that
+//! wait for (`page`). What was before a put with a stamp below some number was counted before that number was reached. So
+//! he who reads looks at the number first; what comes to his eyes with a later stamp is *held* until the next time, for
+//! something may be before it in a socket that he has left already. There is one lock round all that is read from a server's clients. Whoever holds it, a task that
 //! was told that something has come or a caller in the server's own process, reads, acts, lets go, and only then
 //! delivers the answers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::io::Limit;
+use crate::ipc::home;
 use crate::ipc::link::{Frame, Incoming};
 use crate::ipc::parcel::LONGEST;
 
@@ -32,11 +35,6 @@ pub(super) struct Ears {
     list: Vec<Ear>,
     /// Whose slots on the page are taken.
     slots: Vec<bool>,
-    /// Was read, but may come after something that was not: for whoever reads next.
-    held: Vec<(Arc<Remote>, Frame)>,
-    /// A task will read next, if nobody else does. It is not the client's own, which is not told of what others have
-    /// taken out of its socket.
-    has_reader: bool,
 }
 
 /// Place of what is waited for, among stamps.
@@ -50,6 +48,8 @@ struct Ear {
     slot: Option<usize>,
     /// How many puts have come that it did not wait for.
     heard: u32,
+    /// What has come and is not to be acted on yet.
+    held: VecDeque<Frame>,
 }
 
 /// What was read.
@@ -81,6 +81,7 @@ impl Ears {
             incoming: Incoming::new(LONGEST),
             slot,
             heard: 0,
+            held: VecDeque::new(),
         });
         slot
     }
@@ -105,8 +106,11 @@ impl Ear {
     /// # Errors
     /// `UnexpectedEof` when nothing will come any more.
     fn read(&mut self, most: usize, news: &mut News) -> io::Result<bool> {
-        // That was when others have read, or when this was at its turn before.
-        self.incoming.forget_was_all();
+        let held = self.held.drain(..);
+        news.frames
+            .extend(held.map(|frame| (self.remote.clone(), frame)));
+        // What was all when a turn was cut short is not all now.
+        self.incoming.look_again();
         for _ in 0..most {
             match self.incoming.recv(&self.remote.wire, Limit::Now) {
                 Ok(Some(frame)) if frame.kind == ATTACH => {
@@ -128,10 +132,10 @@ impl Ear {
         Ok(false)
     }
 
-    /// Whether it has sent what was not heard yet, and has gone on.
+    /// Whether it has sent what was not acted on yet, and has gone on.
     fn has_sent(&self, page: &Page) -> bool {
         let is_behind = |slot| page.sent(slot).wrapping_sub(self.heard).cast_signed() > 0;
-        self.slot.is_some_and(is_behind)
+        !self.held.is_empty() || self.slot.is_some_and(is_behind)
     }
 }
 
@@ -157,61 +161,55 @@ impl News {
     }
 
     /// Puts that nobody waits for come first, in the order of their stamps: all others are waited for, so what came
-    /// before them was read with them at the latest. What comes later than the stamp `until`, and was not read by
-    /// then, is held.
-    fn sort(&mut self, read_by_then: usize, until: u32) -> Vec<(Arc<Remote>, Frame)> {
-        if self.frames.len() == read_by_then && read_by_then < 2 {
-            return Vec::new();
-        }
-        let places = self.places(until);
-        let frames = std::mem::take(&mut self.frames).into_iter().enumerate();
-        let (mut due, held): (Vec<_>, Vec<_>) = places
-            .into_iter()
-            .zip(frames)
-            .partition(|(place, (at, _))| *at < read_by_then || *place < 0);
-        due.sort_by_key(|(place, _)| *place);
-        self.frames = due.into_iter().map(|(_, (_, frame))| frame).collect();
-        held.into_iter().map(|(_, (_, frame))| frame).collect()
+    /// before them was read with them at the latest.
+    pub(super) fn sort(&mut self) {
+        let Some(first) = self.frames.iter().find_map(|(_, frame)| stamp(frame)) else {
+            return;
+        };
+        let frames = std::mem::take(&mut self.frames);
+        let mut placed: Vec<_> = places(&frames, first).into_iter().zip(frames).collect();
+        placed.sort_by_key(|(place, _)| *place);
+        self.frames = placed.into_iter().map(|(_, frame)| frame).collect();
     }
+}
 
-    /// How far after the stamp `until` each frame has its place. Stamps that are read together are near one another,
-    /// also where they begin again from zero.
-    fn places(&self, until: u32) -> Vec<i32> {
-        let is_word = |frame: &Frame| matches!(frame.kind, GIVE_UP | TAKE_BACK);
-        let has_words = self.frames.iter().any(|(_, frame)| is_word(frame));
-        // Of the puts that follow of each client, the first.
-        let mut next: HashMap<ClientId, i32> = HashMap::new();
-        // Of calls that were given up before.
-        let mut given_up: HashMap<(ClientId, u64), i32> = HashMap::new();
-        let mut places: Vec<i32> = Vec::with_capacity(self.frames.len());
-        for (remote, frame) in self.frames.iter().rev() {
-            let client = remote.client;
-            places.push(match stamp(frame) {
-                Some(stamp) => {
-                    let place = stamp.wrapping_sub(until).cast_signed();
-                    if has_words {
-                        let first = next.entry(client).or_insert(place);
-                        *first = place.min(*first);
-                    }
-                    place
+/// How far after a stamp each frame has its place. Stamps that are read together are near one another, also where they
+/// begin again from zero.
+fn places(frames: &[(Arc<Remote>, Frame)], from: u32) -> Vec<i32> {
+    let is_word = |frame: &Frame| matches!(frame.kind, GIVE_UP | TAKE_BACK);
+    let has_words = frames.iter().any(|(_, frame)| is_word(frame));
+    // Of the puts of each client that follow, the first.
+    let mut next: HashMap<ClientId, i32> = HashMap::new();
+    // Of calls that were given up.
+    let mut given_up: HashMap<(ClientId, u64), i32> = HashMap::new();
+    let mut places = Vec::with_capacity(frames.len());
+    for (remote, frame) in frames.iter().rev() {
+        let client = remote.client;
+        places.push(match stamp(frame) {
+            Some(stamp) => {
+                let place = stamp.wrapping_sub(from).cast_signed();
+                if has_words {
+                    let first = next.entry(client).or_insert(place);
+                    *first = place.min(*first);
                 }
-                // Its client does not wait either, and may have put something since.
-                None if is_word(frame) => {
-                    let place = next.get(&client).copied().unwrap_or(LAST);
-                    if frame.kind == GIVE_UP {
-                        given_up.insert((client, frame.number), place);
-                    }
-                    place
+                place
+            }
+            // Its client does not wait for that either, and may have put something since.
+            None if is_word(frame) => {
+                let place = next.get(&client).copied().unwrap_or(LAST);
+                if frame.kind == GIVE_UP {
+                    given_up.insert((client, frame.number), place);
                 }
-                None => given_up
-                    .get(&(client, frame.number))
-                    .copied()
-                    .unwrap_or(LAST),
-            });
-        }
-        places.reverse();
-        places
+                place
+            }
+            None => {
+                let place = given_up.get(&(client, frame.number));
+                place.copied().unwrap_or(LAST)
+            }
+        });
     }
+    places.reverse();
+    places
 }
 
 impl Server {
@@ -221,18 +219,20 @@ impl Server {
     /// `WouldBlock` when nothing has come, `UnexpectedEof` when nothing will come any more.
     pub(super) fn listen(self: &Arc<Self>, client: ClientId) -> io::Result<bool> {
         let mut ears = self.ears();
+        let mut news = News::default();
         let Some(at) = ears.position(client) else {
             return Err(io::ErrorKind::UnexpectedEof.into());
         };
-        let mut news = ears.begin();
         let was_all = ears.list[at].read(TURN, &mut news);
         if news.frames.is_empty() && news.sockets.is_empty() {
             return was_all.and(Err(io::ErrorKind::WouldBlock.into()));
         }
-        if let Some(page) = self.page() {
-            ears.read_sent(page, &mut news);
-        }
+        let held = match self.page() {
+            Some(page) => ears.gather(page, Some(client), &mut news),
+            None => Vec::new(),
+        };
         self.heed(ears, news);
+        self.come_back(held);
         was_all
     }
 
@@ -243,75 +243,90 @@ impl Server {
             return;
         }
         let mut ears = self.ears();
-        let mut news = ears.begin();
-        ears.read_sent(page, &mut news);
+        let mut news = News::default();
+        let held = ears.gather(page, None, &mut news);
         self.heed(ears, news);
+        self.come_back(held);
     }
 
-    /// Acts on what was held.
-    pub(super) fn hear_held(self: &Arc<Self>) {
-        let mut ears = self.ears();
-        ears.has_reader = false;
-        let Some(page) = self.page().filter(|_| !ears.held.is_empty()) else {
-            return;
-        };
-        let mut news = ears.begin();
-        ears.read_sent(page, &mut news);
-        self.heed(ears, news);
+    /// Has a task hear those of whom something was held: nobody else may be told that it has come.
+    fn come_back(self: &Arc<Self>, held: Vec<ClientId>) {
+        for client in held {
+            let server = self.clone();
+            // To the end of what it takes out of the socket: nobody is told of that either.
+            let hear = move || while matches!(server.listen(client), Ok(false)) {};
+            if home::spawn("what came to an object meanwhile", hear).is_err() {
+                while matches!(self.listen(client), Ok(false)) {}
+            }
+        }
     }
 
     /// Before this process shuts a queue.
     pub(super) fn hear_last(self: &Arc<Self>) {
         let Some(page) = self.page() else { return };
         let mut ears = self.ears();
-        let mut news = ears.begin();
-        ears.read_all(page, &mut news);
+        let mut news = News::default();
+        ears.hear_all(page, &mut news);
         self.heed(ears, news);
     }
 }
 
 impl Ears {
-    /// Whether a task is to be begun that hears what is held.
-    pub(super) fn wants_reader(&mut self) -> bool {
-        !self.held.is_empty() && !std::mem::replace(&mut self.has_reader, true)
-    }
-
-    /// There can be no such task: the next who hears may try again.
-    pub(super) fn has_no_reader(&mut self) {
-        self.has_reader = false;
-    }
-
-    /// With what was held.
-    fn begin(&mut self) -> News {
-        News {
-            frames: std::mem::take(&mut self.held),
-            ..News::default()
+    /// Reads what others have sent before what was read of this client, or before now; of whom something is held.
+    fn gather(&mut self, page: &Page, client: Option<ClientId>, news: &mut News) -> Vec<ClientId> {
+        let first = news.frames.len();
+        let before = page.stamps();
+        let is_other = |ear: &&Ear| Some(ear.remote.client) != client;
+        let mut others = self.list.iter().filter(is_other);
+        if others.any(|ear| ear.has_sent(page)) {
+            // With the rest of this one's, which may come before what those say.
+            self.read_sent(page, news);
         }
+        if news.is_end() {
+            // Nothing is held: it would come too late, and its sender has perhaps seen no mark.
+            self.hear_all(page, news);
+            return Vec::new();
+        }
+        self.hold(before, first, news)
     }
 
-    /// All that came before what is in the news, and before now. While this looks at one client after another they go
-    /// on: what is read at the second may have come after what was sent by the first since. That is held, for it was
-    /// neither read nor stamped when this began; what comes before anything that was, was counted then.
     fn read_sent(&mut self, page: &Page, news: &mut News) {
-        let until = page.stamps();
-        let read_before = news.frames.len();
         for ear in self.list.iter_mut().filter(|ear| ear.has_sent(page)) {
             // The end of a connection is for the task that serves it.
             let _ = ear.read(ALL, news);
         }
-        match news.is_end() {
-            true => self.read_all(page, news),
-            false => self.held = news.sort(read_before, until),
-        }
     }
 
-    /// All that was sent by puts that will not ask what became of them. Whoever asks has not gone on, so nothing that
-    /// was read comes after a put that was not.
-    fn read_all(&mut self, page: &Page, news: &mut News) {
+    /// Keeps all but what was read first and puts whose stamps had been taken when there were so many. Calls have no stamps:
+    /// what was before them is known to be read only if they were read first. Of one client a put may so pass a call or a
+    /// later put; then those are not after it.
+    fn hold(&mut self, before: u32, first: usize, news: &mut News) -> Vec<ClientId> {
+        let mut held = Vec::new();
+        if news.frames.len() == first {
+            return held;
+        }
+        let places = places(&news.frames, before);
+        let frames = std::mem::take(&mut news.frames);
+        for (at, (place, new)) in places.into_iter().zip(frames).enumerate() {
+            let is_due = at < first || place < 0;
+            match self.position(new.0.client).map(|at| &mut self.list[at]) {
+                Some(ear) if !is_due => {
+                    if ear.held.is_empty() {
+                        held.push(new.0.client);
+                    }
+                    ear.held.push_back(new.1);
+                }
+                _ => news.frames.push(new),
+            }
+        }
+        held
+    }
+
+    /// All that was sent by puts that will not ask what became of them.
+    fn hear_all(&mut self, page: &Page, news: &mut News) {
         page.shut();
         for ear in self.list.iter_mut().filter(|ear| ear.slot.is_some()) {
             let _ = ear.read(ALL, news);
         }
-        news.sort(news.frames.len(), page.stamps());
     }
 }

@@ -213,6 +213,7 @@ impl Server {
 
     /// Does what was heard, in the right order, and lets others hear while the answers are delivered.
     pub(super) fn heed(self: &Arc<Self>, mut ears: MutexGuard<'_, Ears>, mut news: News) {
+        news.sort();
         let ahead = news.count_ahead();
         for socket in std::mem::take(&mut news.sockets) {
             if let Err(error) = self.attach_to(&mut ears, socket, None) {
@@ -226,16 +227,7 @@ impl Server {
         });
         // Release: see `count_heard`.
         self.heard.fetch_add(ahead, Ordering::Release);
-        let wants_reader = ears.wants_reader();
         drop(ears);
-        if wants_reader {
-            let server = self.clone();
-            let read = move || server.hear_held();
-            if let Err(error) = home::spawn("what a shared object was told meanwhile", read) {
-                log::warn!("a shared object hears late: {error}");
-                self.ears().has_no_reader();
-            }
-        }
         self.deliver_all(due);
     }
 
