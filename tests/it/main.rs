@@ -13,6 +13,9 @@ mod hooks;
 mod hostile;
 #[cfg(feature = "process")]
 mod ipc;
+#[cfg(feature = "process")]
+mod ipc_ahead;
+mod ipc_ahead_races;
 mod ipc_lock;
 mod ipc_memory;
 #[cfg(feature = "process")]
