@@ -1,26 +1,24 @@
 //! How a call reaches its object and waits for its answer, in this process or another.
 //!
 //! In the process that serves the object, a waiter waits for its slot. In another, the waiters of one connection,
-//! which leads to one object or, with a manager, to many, share it: one of them, the *leader*, reads; what is not its own answer it puts into its owner's slot. The
-//! others wait for their slots. A leader that leaves pokes one of them, who leads from then on. Whoever leaves
-//! pokes, for it may have been poked in vain.
+//! which leads to one object or, with a manager, to many, share it: one of them reads for all (`waiters`).
 //!
 //! Nobody leaves without an answer while the object lives: at a deadline, and when it unwinds, a waiter says that
 //! it gives up, and is answered at once. So whether it was in time is decided in one place, and what it was given
 //! all the same it gives back.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::io::Limit;
 use crate::ipc::codec::CodecError;
+use crate::ipc::home;
 use crate::ipc::line::Line;
 use crate::ipc::link::{Incoming, LONGEST, Outgoing, Wire};
 use crate::ipc::parcel::{Parcel, Passed, Reach, after_packing, refused};
@@ -31,6 +29,10 @@ use crate::task::shield;
 use super::managed::{Link, Pass};
 use super::object::{Answer, Call, ClientId, Object, Ticket};
 use super::server::{ATTACH, GIVE_UP, NOBODY, Server, Slot, TAKE_BACK, WHO, is_post, post_number};
+use super::waiters::{Bell, Waiters};
+
+/// Without a wait.
+const NOW: Limit = Limit::Within(Duration::ZERO);
 
 /// Says of a call that its time was over before it had left.
 pub(in crate::ipc) const UNSENT: u8 = 249;
@@ -271,7 +273,7 @@ impl Drop for WaitHere<'_> {
 /// A connection to an object in another process, or to all that are there.
 pub(in crate::ipc) struct Connection {
     line: Arc<Line>,
-    waiting: Mutex<HashMap<u64, Arc<Slot>>>,
+    waiting: Waiters<Slot>,
     is_gone: AtomicBool,
     /// Of the last call.
     last: AtomicU32,
@@ -283,7 +285,7 @@ impl Connection {
     pub(in crate::ipc) fn new(wire: Wire, patience: Option<Duration>) -> Connection {
         Connection {
             line: Line::new(wire, Incoming::new(LONGEST)),
-            waiting: Mutex::default(),
+            waiting: Waiters::new(),
             is_gone: AtomicBool::new(false),
             last: AtomicU32::new(0),
             patience,
@@ -293,10 +295,6 @@ impl Connection {
     /// Whether the other side is known to be gone, or can be seen to be.
     pub(in crate::ipc) fn is_gone(&self) -> bool {
         self.is_gone.load(Ordering::Acquire) || self.line.wire.is_hung_up()
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Arc<Slot>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A number for a call of an object: the upper half names the object, the lower half the call.
@@ -331,17 +329,12 @@ impl Connection {
     #[track_caller]
     fn call(&self, object: u32, call: Call, limit: Limit) -> Result<Answer, Gone> {
         let slot = Arc::new(Slot::default());
-        let number = {
-            let mut waiting = self.waiting();
-            // After four thousand million calls a number may still be somebody's.
-            let number = loop {
-                let number = self.number(object);
-                if !is_post(number) && !waiting.contains_key(&number) {
-                    break number;
-                }
-            };
-            waiting.insert(number, slot.clone());
-            number
+        // After four thousand million calls a number may still be somebody's.
+        let number = loop {
+            let number = self.number(object);
+            if !is_post(number) && self.waiting.enter(number, &slot) {
+                break number;
+            }
         };
         let mut wait = WaitThere {
             connection: self,
@@ -367,14 +360,6 @@ impl Connection {
         }
     }
 
-    /// Wakes one that waits, to lead if nobody does.
-    fn poke(&self) {
-        let next = self.waiting().values().next().cloned();
-        if let Some(next) = next {
-            next.filled.set();
-        }
-    }
-
     /// Ends the connection from this side, for everybody.
     pub(in crate::ipc) fn hang_up(&self) {
         self.line.wire.hang_up();
@@ -385,10 +370,7 @@ impl Connection {
     fn end(&self) {
         // Release: pairs with the look of each waiter, though the lock would do.
         self.is_gone.store(true, Ordering::Release);
-        let waiting: Vec<_> = self.waiting().values().cloned().collect();
-        for slot in waiting {
-            slot.filled.set();
-        }
+        self.waiting.ring_all();
     }
 }
 
@@ -408,6 +390,7 @@ impl WaitThere<'_> {
     #[track_caller]
     fn wait(&self, limit: Limit) -> Result<Option<Answer>, Gone> {
         let limit = limit.fixed();
+        let _listening = self.connection.waiting.listen(self.number);
         loop {
             if let Some(answer) = self.slot.take() {
                 return Ok(Some(answer));
@@ -439,14 +422,27 @@ impl WaitThere<'_> {
         let limit = connection
             .patience
             .map_or(Limit::Never, |patience| Limit::At(park::deadline(patience)));
-        let outgoing = Outgoing::plain(GIVE_UP, self.number);
-        let asked = connection.line.send(outgoing, limit);
-        let answer = asked.map_err(|_| Gone).and_then(|()| self.wait(limit));
+        let answer = self.say_so().and_then(|()| self.wait(limit));
         if !matches!(answer, Ok(Some(_))) {
             // A server that says nothing at all is one that nobody should go on waiting for.
             connection.hang_up();
         }
         answer
+    }
+
+    /// Where there is no room for the word a task waits for that: this one is to read meanwhile, for there may be none
+    /// before somebody has read.
+    #[track_caller]
+    fn say_so(&self) -> Result<(), Gone> {
+        let (line, number) = (self.connection.line.clone(), self.number);
+        match line.send(Outgoing::plain(GIVE_UP, number), NOW) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let later = move || drop(line.send(Outgoing::plain(GIVE_UP, number), Limit::Never));
+                let task = home::spawn("a call that is given up", later);
+                task.map(drop).map_err(|_| Gone)
+            }
+            said => said.map_err(|_| Gone),
+        }
     }
 
     /// Reads until its own answer has come, or the end: false when the time is over first.
@@ -462,7 +458,7 @@ impl WaitThere<'_> {
                 }
             };
             let is_own = frame.number == self.number;
-            let slot = self.connection.waiting().remove(&frame.number);
+            let slot = self.connection.waiting.leave(frame.number);
             let answer = Answer {
                 ticket: Ticket {
                     client: 0,
@@ -490,8 +486,13 @@ impl Drop for WaitThere<'_> {
         {
             self.connection.give_back(answer);
         }
-        self.connection.waiting().remove(&self.number);
-        self.connection.poke();
+        let _ = self.connection.waiting.leave(self.number);
+    }
+}
+
+impl Bell for Slot {
+    fn ring(&self) {
+        self.filled.set();
     }
 }
 
