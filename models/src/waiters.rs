@@ -1,5 +1,5 @@
 //! One connection that many wait on: who waits, and who reads for all, is the library's; the connection is the model's,
-//! and so is the loop in which one waits, which is that of `ipc/broker/client.rs`.
+//! and so is the loop in which one waits, which is that of `ipc/broker/connection.rs`.
 //!
 //! The pipes have room for one message each, and the server takes no call while answers are on their way, as a real one
 //! does that has many. Nobody may wait for ever, whoever gives his call up.

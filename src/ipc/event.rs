@@ -52,7 +52,7 @@ impl Event {
     /// Whether it was so, now or in time.
     #[track_caller]
     fn call(&self, what: u8, limit: Limit) -> Result<bool, Disconnected> {
-        let answer = self.handle.call(Call::plain(what), limit)?;
+        let answer = self.handle.call_in_time(Call::plain(what), limit)?;
         Ok(answer.what == EventMachine::DONE)
     }
 

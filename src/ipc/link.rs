@@ -24,7 +24,7 @@ use crate::io::{Evented, Limit, aim};
 use crate::scheduler::park;
 use crate::sys::socket;
 
-use super::parcel::{MOST_DESCRIPTORS, Parcel};
+use super::parcel::{LONGEST, MOST_DESCRIPTORS, Parcel};
 
 /// Length of a frame's head.
 const HEAD: usize = 16;
@@ -39,9 +39,6 @@ const STEP: usize = 1 << 20;
 const MOST_UNCLAIMED: usize = 2 * MOST_DESCRIPTORS;
 
 const UNCLAIMED: &str = "descriptors that belong to no frame";
-
-/// No frame is longer than this, whatever its head says.
-pub(crate) const LONGEST: usize = 1 << 30;
 
 /// What stands before the bytes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,8 +142,15 @@ impl Wire {
         descriptors: &mut VecDeque<OwnedFd>,
         limit: Limit,
     ) -> io::Result<usize> {
-        if Wire::may_block(limit) {
-            return socket::recv_passed(self.io.as_fd(), buffer, descriptors, true);
+        match limit {
+            Limit::Never if Wire::may_block(limit) => {
+                return socket::recv_passed(self.io.as_fd(), buffer, descriptors, true);
+            }
+            // Not by the reactor, whose business is to wait.
+            Limit::Now => {
+                return socket::recv_passed(self.io.as_fd(), buffer, descriptors, false);
+            }
+            _ => {}
         }
         let aim = aim(Direction::Read, "ipc.recv", limit);
         let room = buffer.len();
@@ -155,11 +159,19 @@ impl Wire {
             let count = socket::recv_passed(fd.as_fd(), buffer, descriptors, false)?;
             Ok((count, descriptors.len() > before))
         };
-        // Less than there was room for is all there was, unless it ended with bytes that brought descriptors.
-        let is_linux = cfg!(any(target_os = "linux", target_os = "android"));
-        let drained =
-            |&(count, has_passed): &(usize, bool)| is_linux && count < room && !has_passed;
+        let drained = |&(count, has_passed): &(usize, bool)| was_all(count, room, has_passed);
         self.io.operate(aim, call, drained).map(|(count, _)| count)
+    }
+
+    /// Has `read` receive what has come, without waiting, and waits in between as long as it says `WouldBlock`. It
+    /// returns whether that was all.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub(crate) fn listen(&self, mut read: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
+        let aim = aim(Direction::Read, "ipc.recv", Limit::Never);
+        let listened = self.io.operate(aim, |_| read(), |was_all| *was_all);
+        listened.map(drop)
     }
 
     fn try_send(&self, parts: &[IoSlice<'_>], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
@@ -180,6 +192,12 @@ impl Wire {
         let call = |fd: &OwnedFd| socket::send_passing(fd.as_fd(), parts, descriptors, false);
         self.io.operate(aim, call, |_| false)
     }
+}
+
+/// Whether nothing was left when so much was received: less than there was room for, unless it ended with bytes that
+/// brought descriptors.
+fn was_all(count: usize, room: usize, has_passed: bool) -> bool {
+    cfg!(any(target_os = "linux", target_os = "android")) && count < room && !has_passed
 }
 
 /// Before there are frames, and by both sides' leave.
@@ -339,6 +357,15 @@ impl Outgoing {
     }
 }
 
+/// A frame whose body is still coming.
+#[derive(Debug)]
+struct Begun {
+    head: Head,
+    /// With room for what comes next behind what has come.
+    body: Vec<u8>,
+    come: usize,
+}
+
 /// What has come and was not asked for yet.
 #[derive(Debug)]
 pub(crate) struct Incoming {
@@ -346,9 +373,10 @@ pub(crate) struct Incoming {
     buffer: Vec<u8>,
     taken: usize,
     descriptors: VecDeque<OwnedFd>,
-    /// A frame whose body is still coming.
-    begun: Option<(Head, Vec<u8>)>,
+    begun: Option<Begun>,
     longest: usize,
+    /// The last that was received was all that there was.
+    was_all: bool,
     /// Bytes or descriptors are lost: what comes cannot be told apart any more.
     is_broken: bool,
 }
@@ -362,6 +390,7 @@ impl Incoming {
             descriptors: VecDeque::new(),
             begun: None,
             longest: longest.min(LONGEST),
+            was_all: false,
             is_broken: false,
         }
     }
@@ -377,9 +406,9 @@ impl Incoming {
     /// Takes all that has come out, for whoever goes on with the connection.
     pub(crate) fn take_ahead(&mut self) -> Vec<u8> {
         let mut ahead = Vec::new();
-        if let Some((head, body)) = self.begun.take() {
-            ahead.extend(head.write());
-            ahead.extend(body);
+        if let Some(begun) = self.begun.take() {
+            ahead.extend(begun.head.write());
+            ahead.extend(&begun.body[..begun.come]);
         }
         ahead.extend(self.buffer.drain(..).skip(self.taken));
         self.taken = 0;
@@ -396,9 +425,15 @@ impl Incoming {
         self.taken == self.buffer.len() && self.begun.is_none()
     }
 
+    /// Whether nothing is left in the socket, as far as is known from what was received last.
+    pub(crate) fn was_all(&self) -> bool {
+        self.was_all && self.taken == self.buffer.len()
+    }
+
     /// The next frame; `None` at the end of the connection.
     ///
     /// # Errors
+    /// `WouldBlock` with `Limit::Now`, when it is not there yet;
     /// `InvalidData` for a frame that is too long or lacks its descriptors, which ends the connection for both sides:
     /// no border can be trusted any more; `UnexpectedEof` for half a frame; `TimedOut`.
     ///
@@ -429,7 +464,11 @@ impl Incoming {
                 let mut body = Vec::with_capacity((head.length as usize).min(STEP));
                 body.extend_from_slice(&rest[..length]);
                 self.taken += HEAD + length;
-                self.begun = Some((head, body));
+                self.begun = Some(Begun {
+                    head,
+                    body,
+                    come: length,
+                });
             } else if !self.read_ahead(wire, limit)? {
                 return match self.is_empty() {
                     true => Ok(None),
@@ -438,7 +477,7 @@ impl Incoming {
             }
         }
         self.fill(wire, limit)?;
-        let Some((head, bytes)) = self.begun.take() else {
+        let Some(Begun { head, body, .. }) = self.begun.take() else {
             unreachable!("it was begun above");
         };
         let count = usize::from(head.descriptors);
@@ -451,7 +490,10 @@ impl Incoming {
         Ok(Some(Frame {
             kind: head.kind,
             number: head.number,
-            parcel: Parcel { bytes, descriptors },
+            parcel: Parcel {
+                bytes: body,
+                descriptors,
+            },
         }))
     }
 
@@ -482,7 +524,10 @@ impl Incoming {
         self.taken = 0;
         // Less than a head is left, or it would not be asked for more.
         let mut room = [0; READ_AHEAD];
+        let before = self.descriptors.len();
         let count = wire.recv(&mut room, &mut self.descriptors, limit)?;
+        let has_passed = self.descriptors.len() > before;
+        self.was_all = was_all(count, READ_AHEAD, has_passed);
         self.buffer.extend_from_slice(&room[..count]);
         Ok(count > 0)
     }
@@ -490,43 +535,25 @@ impl Incoming {
     /// Reads the rest of the body, straight to where it stays.
     #[track_caller]
     fn fill(&mut self, wire: &Wire, limit: Limit) -> io::Result<()> {
-        let Some((head, body)) = &mut self.begun else {
+        let Some(Begun { head, body, come }) = &mut self.begun else {
             return Ok(());
         };
         let length = head.length as usize;
-        while body.len() < length {
-            let have = body.len();
-            body.resize((have + STEP.max(have)).min(length), 0);
-            let mut end = have;
-            // Cut back to what has come, also when the wait unwinds.
-            let cut = Cut {
-                body,
-                end: &mut end,
-            };
-            while *cut.end < cut.body.len() {
-                if self.descriptors.len() > MOST_UNCLAIMED {
-                    return Err(invalid(UNCLAIMED));
-                }
-                let at = *cut.end;
-                match wire.recv(&mut cut.body[at..], &mut self.descriptors, limit)? {
-                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                    count => *cut.end += count,
-                }
+        while *come < length {
+            if *come == body.len() {
+                body.resize((*come + STEP.max(*come)).min(length), 0);
+            }
+            if self.descriptors.len() > MOST_UNCLAIMED {
+                return Err(invalid(UNCLAIMED));
+            }
+            // More may be there than is asked for.
+            self.was_all = false;
+            match wire.recv(&mut body[*come..], &mut self.descriptors, limit)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => *come += count,
             }
         }
         Ok(())
-    }
-}
-
-/// Shortens a body to the bytes that have come.
-struct Cut<'a> {
-    body: &'a mut Vec<u8>,
-    end: &'a mut usize,
-}
-
-impl Drop for Cut<'_> {
-    fn drop(&mut self) {
-        self.body.truncate(*self.end);
     }
 }
 

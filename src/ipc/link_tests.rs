@@ -202,7 +202,7 @@ proptest! {
         drop(receiver);
         pouring.join().unwrap();
         prop_assert!(read <= length);
-        let room = incoming.begun.map_or(0, |(_, body)| body.capacity());
+        let room = incoming.begun.map_or(0, |begun| begun.body.capacity());
         prop_assert!(room <= 2 * STEP, "{} bytes of room for {}", room, length);
     }
 }

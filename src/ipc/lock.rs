@@ -212,9 +212,8 @@ impl Core {
         };
         let mut times = 0;
         while held.is_none() {
-            let answer = self
-                .handle
-                .call(Call::number(Machine::CONTEND, times), limit)?;
+            let call = Call::number(Machine::CONTEND, times);
+            let answer = self.handle.call_in_time(call, limit)?;
             match answer.what {
                 Machine::SENT_FOR => debt.is_due = true,
                 // What is owed is owed still.
@@ -233,7 +232,7 @@ impl Core {
 
     #[track_caller]
     fn ask(&self, call: Call, limit: Limit) -> Result<Option<bool>, Gone> {
-        Ok(held_by(&self.handle.call(call, limit)?))
+        Ok(held_by(&self.handle.call_in_time(call, limit)?))
     }
 
     #[inline]

@@ -17,6 +17,9 @@ use super::codec::CodecError;
 /// The kernel takes so many descriptors in one message.
 pub(crate) const MOST_DESCRIPTORS: usize = 253;
 
+/// No parcel has more bytes than this, and no frame, whatever its head says.
+pub(crate) const LONGEST: usize = 1 << 30;
+
 /// An encoded value.
 #[derive(Debug, Default)]
 pub(crate) struct Parcel {
@@ -113,7 +116,7 @@ impl Parcel {
     /// Encodes a value. Runs its `Serialize`, which may not wait.
     ///
     /// # Errors
-    /// What `Serialize` says; a value with more descriptors than one message takes.
+    /// What `Serialize` says; a value with more descriptors, or more bytes, than one message takes.
     pub(crate) fn pack<T: Serialize>(value: &T) -> Result<Parcel, CodecError> {
         Parcel::pack_after(Vec::new(), value)
     }
@@ -137,6 +140,10 @@ impl Parcel {
             let bytes = postcard::to_extend(value, before).map_err(failed::<T>)?;
             Ok::<_, CodecError>((bytes, opened.close()))
         })?;
+        if bytes.len() > LONGEST {
+            let text = format!("it has more than the {LONGEST} bytes that one message may have");
+            return Err(CodecError::of::<T>(text));
+        }
         let descriptors: Vec<_> = open.descriptors.into_iter().flatten().collect();
         if descriptors.len() > MOST_DESCRIPTORS {
             let count = descriptors.len();

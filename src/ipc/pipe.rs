@@ -15,8 +15,8 @@ use crate::scheduler::park;
 
 use super::error::{RecvError, SendError};
 use super::line::Line;
-use super::link::{Incoming, LONGEST, Outgoing, Wire};
-use super::parcel::{Parcel, Passed};
+use super::link::{Incoming, Outgoing, Wire};
+use super::parcel::{LONGEST, Parcel, Passed};
 
 /// Makes a connection: what goes in at one end comes out at the other, in both directions.
 ///

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::io::Limit;
 use crate::scheduler::park;
 
-use super::broker::{Answer, Call, Handle, QueueMachine as Machine};
+use super::broker::{Answer, Call, Handle, QueueMachine as Machine, Told};
 use super::codec::CodecError;
 use super::error::{Disconnected, GetError, PutError};
 
@@ -78,6 +78,9 @@ impl<T> Queue<T> {
 
     /// Puts an item, waiting for room as long as it takes.
     ///
+    /// Into a queue without bounds it is put without waiting for anybody: this returns when the item is on its way.
+    /// Whatever comes after that, in whatever process, finds it there all the same, and behind all that was put before.
+    ///
     /// # Errors
     ///
     /// [`PutError`]: it was shut down, the process that serves it is gone, or the item cannot be encoded.
@@ -88,7 +91,8 @@ impl<T> Queue<T> {
     ///
     /// # Parks
     ///
-    /// Until the queue has taken it (`sync.event`, `ipc.recv`).
+    /// Of a bounded queue, until that has taken it (`sync.event`, `ipc.recv`); of another, while the connection to the
+    /// process that serves it has no room (`ipc.send`).
     #[track_caller]
     pub fn put(&self, item: &T) -> Result<(), PutError>
     where
@@ -112,6 +116,9 @@ impl<T> Queue<T> {
 
     /// As [`put`](Self::put), waiting no longer than `timeout`.
     ///
+    /// Whether there was room in time in a bounded queue is for the process that serves it to say: if that is stopped,
+    /// this waits for it.
+    ///
     /// # Errors
     ///
     /// As there, and [`PutError::Full`].
@@ -129,10 +136,13 @@ impl<T> Queue<T> {
         T: Serialize,
     {
         let call = self.handle.pack(what, item).map_err(PutError::Codec)?;
-        match self.handle.call(call, limit)?.what {
-            Machine::DONE => Ok(()),
-            Machine::SHUT => Err(PutError::Shutdown),
-            _ => Err(PutError::Full),
+        match self.handle.tell(call, limit)? {
+            Told::Ahead => Ok(()),
+            Told::Answered(answer) => match answer.what {
+                Machine::DONE => Ok(()),
+                Machine::SHUT => Err(PutError::Shutdown),
+                _ => Err(PutError::Full),
+            },
         }
     }
 
@@ -188,7 +198,7 @@ impl<T> Queue<T> {
     where
         T: DeserializeOwned,
     {
-        let answer = self.handle.call(Call::plain(what), limit)?;
+        let answer = self.handle.call_in_time(Call::plain(what), limit)?;
         match answer.what {
             Machine::ITEM => self.read(answer).map_err(GetError::Codec),
             Machine::SHUT => Err(GetError::Shutdown),
@@ -348,7 +358,7 @@ impl<T> JoinableQueue<T> {
 
     #[track_caller]
     fn call(&self, what: u8, limit: Limit) -> Result<Answer, Disconnected> {
-        Ok(self.queue.handle.call(Call::plain(what), limit)?)
+        Ok(self.queue.handle.call_in_time(Call::plain(what), limit)?)
     }
 }
 

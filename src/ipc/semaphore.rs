@@ -131,7 +131,7 @@ impl Semaphore {
 
     #[track_caller]
     fn acquire_as(&self, what: u8, limit: Limit) -> Result<Option<Permit>, Disconnected> {
-        let answer = self.handle.call(Call::number(what, 1), limit)?;
+        let answer = self.handle.call_in_time(Call::number(what, 1), limit)?;
         Ok(Permit::of(&self.handle, &answer))
     }
 

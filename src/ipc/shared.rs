@@ -222,20 +222,23 @@ impl<T: AnyBitPattern + NoUninit> SharedValue<T> {
     /// # Errors
     ///
     /// As [`SharedMemory::new`].
-    pub fn new(value: T) -> io::Result<Self> {
-        let array = SharedArray::new(1)?;
-        array.set(0, value);
-        Ok(SharedValue { array })
+    pub fn new(first: T) -> io::Result<Self> {
+        let value = SharedValue {
+            array: SharedArray::new(1)?,
+        };
+        value.set(first);
+        Ok(value)
     }
 
     /// What it is now.
     pub fn get(&self) -> T {
-        self.array.get(0)
+        // Not an item of the array, which has none if they have no size.
+        self.array.memory.get(0)
     }
 
     /// Makes it something else.
     pub fn set(&self, value: T) {
-        self.array.set(0, value);
+        self.array.memory.write(0, bytemuck::bytes_of(&value));
     }
 
     /// Waits for the lock. Only who uses it as well is kept out.
@@ -338,7 +341,7 @@ impl<T: AnyBitPattern + NoUninit> SharedArray<T> {
         Ok(array)
     }
 
-    /// How many items there are.
+    /// How many items there are; none of a type without a size.
     pub fn len(&self) -> usize {
         self.memory.len().checked_div(size_of::<T>()).unwrap_or(0)
     }

@@ -39,6 +39,17 @@ fn a_child_sees_what_is_written_and_writes_what_is_seen() {
 }
 
 #[test]
+fn a_value_without_a_size_is_one_all_the_same() {
+    let nothing = SharedValue::new(()).unwrap();
+    nothing.set(());
+    nothing.get();
+    nothing.lock().unwrap().replace(());
+    let child = Process::spawn(|nothing: SharedValue<()>| nothing.get(), nothing.clone());
+    child.unwrap().join().unwrap();
+    assert!(SharedArray::<()>::new(3).unwrap().is_empty());
+}
+
+#[test]
 fn what_is_not_inside_is_refused() {
     fn panics(f: impl FnOnce()) -> bool {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err()

@@ -13,6 +13,8 @@ mod hooks;
 mod hostile;
 #[cfg(feature = "process")]
 mod ipc;
+#[cfg(feature = "process")]
+mod ipc_ahead;
 mod ipc_lock;
 mod ipc_memory;
 #[cfg(feature = "process")]

@@ -23,7 +23,8 @@ use crate::runtime::Outside;
 use crate::scheduler::park;
 use crate::sync::{LockTimeoutError, Mutex as WaitMutex};
 
-use super::client::{Connection, Gone};
+use super::client::Gone;
+use super::connection::Connection;
 
 /// A manager that is silent for so long is given up: while it is connected to, and after it was told that a waiter
 /// waits no longer. It may be stopped, or its machine unplugged.
@@ -128,7 +129,7 @@ impl Link {
         key: Key,
     ) -> Arc<Link> {
         let link = Arc::new(Link::new(server, address, Some(key)));
-        let connection = Connection::new(wire, Some(PATIENCE));
+        let connection = Connection::new(wire, Some(PATIENCE), None);
         let _ = link.connection.set(Arc::new(connection));
         enlist(&mut known(), &link);
         link
@@ -263,7 +264,10 @@ fn dial(
     let limit = Limit::At(park::deadline(timeout));
     let wire = Wire::new(address.connect(timeout.max(Duration::from_millis(1)))?);
     let server = handshake::enter(&wire, key, limit)?;
-    Ok((server, Arc::new(Connection::new(wire, Some(PATIENCE)))))
+    Ok((
+        server,
+        Arc::new(Connection::new(wire, Some(PATIENCE), None)),
+    ))
 }
 
 impl fmt::Debug for Link {

@@ -8,16 +8,19 @@
 //!
 //! An [`Object`] is a machine without time, threads or descriptors: calls go in, answers come out, at once or
 //! after other calls. `server` feeds it, one call at a time, from the connections and from its own process;
-//! `client` is how a call waits for its answer, wherever the object is.
+//! `client` and `connection` are how a call waits for its answer, wherever the object is.
 
 mod client;
+mod connection;
 mod data;
 mod dict;
+mod ears;
 mod event;
 mod list;
 mod lock;
 mod managed;
 mod object;
+mod page;
 mod queue;
 mod remote;
 mod semaphore;
@@ -27,6 +30,7 @@ mod waiters;
 mod work;
 
 pub(super) use client::{Gone, Handle, UNSENT};
+pub(super) use connection::Told;
 pub(super) use data::{DataMachine, say};
 pub(super) use dict::DictData;
 pub(super) use event::{BarrierMachine, EventMachine};

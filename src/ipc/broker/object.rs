@@ -1,10 +1,13 @@
 //! A shared object as a machine: calls in, answers out.
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 
 use crate::ipc::codec::CodecError;
 use crate::ipc::parcel::Parcel;
 
+use super::page::Page;
 use super::work::Outcome;
 
 /// A user of an object: the process that serves it, or the far end of a connection.
@@ -15,6 +18,27 @@ pub(in crate::ipc) type ClientId = u64;
 pub(in crate::ipc) struct Ticket {
     pub(in crate::ipc) client: ClientId,
     pub(in crate::ipc) number: u64,
+}
+
+/// Numbers of calls that have no answer end in this.
+const POST: u32 = u32::MAX;
+
+impl Ticket {
+    /// The number of a call to which nobody waits for an answer. The upper half says which object of a manager is
+    /// meant, or the stamp of a put.
+    pub(super) fn post(upper: u32) -> u64 {
+        u64::from(upper) << 32 | u64::from(POST)
+    }
+
+    /// Whether nobody waits for an answer to the call of this number.
+    pub(super) fn is_post(number: u64) -> bool {
+        number as u32 == POST
+    }
+
+    /// The stamp of a put with this number that nobody waits for.
+    pub(super) fn stamp_in(number: u64) -> Option<u32> {
+        Ticket::is_post(number).then_some((number >> 32) as u32)
+    }
 }
 
 /// What is asked of an object. The meaning of `what` is the object's own.
@@ -116,6 +140,18 @@ pub(in crate::ipc) trait Object: Send + 'static {
 
     /// An answer could not be delivered: what it gave away is to be taken back.
     fn take_back(&mut self, answer: Answer, answers: &mut Answers);
+
+    /// The same of several, in the order in which they were given.
+    fn take_back_all(&mut self, returned: Vec<Answer>, answers: &mut Answers) {
+        for answer in returned {
+            self.take_back(answer, answers);
+        }
+    }
+
+    /// The page of an object whose puts need no answer, which is marked when there can be no more of them.
+    fn page(&mut self) -> Option<Arc<Page>> {
+        None
+    }
 
     /// A job of this object is over. Objects without jobs have nothing to do here.
     fn done(&mut self, _outcome: Outcome, _answers: &mut Answers) {}

@@ -1,10 +1,12 @@
 //! The queue as a machine, with its account of what is done.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 
 use crate::ipc::parcel::Parcel;
 
 use super::object::{Answer, Answers, Call, ClientId, Object, Ticket};
+use super::page::Page;
 
 /// Invariants between calls: getters wait only if there are no items; putters wait only if the items fill the
 /// capacity, and while it is open.
@@ -19,6 +21,11 @@ pub(in crate::ipc) struct QueueMachine {
     unfinished: u64,
     joiners: Vec<Ticket>,
     is_shut: bool,
+    /// Marked with `is_shut`. There is none until another process is to know the queue, and never one of a queue that
+    /// may be full.
+    page: Option<Arc<Page>>,
+    /// Stamps of puts that nobody waited for, and that came when it was shut.
+    refused: HashSet<(ClientId, u32)>,
 }
 
 impl QueueMachine {
@@ -38,6 +45,9 @@ impl QueueMachine {
     pub(in crate::ipc) const SHUT_DOWN: u8 = 7;
     /// Answered `COUNT`.
     pub(in crate::ipc) const LOOK: u8 = 8;
+    /// What became of the put with the stamp that is given, for which its sender has not waited: answered `DONE` or
+    /// `SHUT`.
+    pub(in crate::ipc) const ASK: u8 = 9;
 
     pub(in crate::ipc) const DONE: u8 = 10;
     pub(in crate::ipc) const LATE: u8 = 11;
@@ -54,6 +64,8 @@ impl QueueMachine {
             unfinished: 0,
             joiners: Vec::new(),
             is_shut: false,
+            page: None,
+            refused: HashSet::new(),
         }
     }
 
@@ -96,6 +108,9 @@ impl QueueMachine {
 
     fn shut_down(&mut self, is_immediate: bool, answers: &mut Answers) {
         self.is_shut = true;
+        if let Some(page) = &self.page {
+            page.shut();
+        }
         for (putter, _) in self.putters.drain(..) {
             answers.say(putter, Self::SHUT);
         }
@@ -115,7 +130,12 @@ impl QueueMachine {
 impl Object for QueueMachine {
     fn call(&mut self, from: Ticket, call: Call, answers: &mut Answers) {
         match call.what {
-            Self::PUT | Self::TRY_PUT if self.is_shut => answers.say(from, Self::SHUT),
+            Self::PUT | Self::TRY_PUT if self.is_shut => {
+                if let Some(stamp) = Ticket::stamp_in(from.number) {
+                    self.refused.insert((from.client, stamp));
+                }
+                answers.say(from, Self::SHUT);
+            }
             Self::PUT | Self::TRY_PUT if self.items.len() < self.capacity => {
                 self.put(call.parcel, answers);
                 answers.say(from, Self::DONE);
@@ -133,6 +153,11 @@ impl Object for QueueMachine {
             Self::SHUT_DOWN => {
                 self.shut_down(call.as_number() != 0, answers);
                 answers.say(from, Self::DONE);
+            }
+            Self::ASK => {
+                let put = (from.client, call.as_number() as u32);
+                let was_refused = self.refused.remove(&put);
+                answers.say(from, if was_refused { Self::SHUT } else { Self::DONE });
             }
             Self::LOOK => answers.say_number(from, Self::COUNT, self.items.len() as u64),
             _ => answers.say(from, Self::LATE),
@@ -153,16 +178,37 @@ impl Object for QueueMachine {
         self.getters.retain(|ticket| ticket.client != client);
         self.putters.retain(|(ticket, _)| ticket.client != client);
         self.joiners.retain(|ticket| ticket.client != client);
+        self.refused.retain(|(other, _)| *other != client);
     }
 
     fn take_back(&mut self, answer: Answer, answers: &mut Answers) {
-        if answer.what != Self::ITEM {
-            return;
+        self.take_back_all(vec![answer], answers);
+    }
+
+    fn take_back_all(&mut self, returned: Vec<Answer>, answers: &mut Answers) {
+        // They were the oldest, and nobody has had them.
+        for answer in returned.into_iter().rev() {
+            if answer.what == Self::ITEM {
+                self.items.push_front(answer.parcel);
+            }
         }
-        // It was the oldest, and nobody has had it.
-        match self.getters.pop_front() {
-            Some(getter) => answers.say_with(getter, Self::ITEM, answer.parcel),
-            None => self.items.push_front(answer.parcel),
+        while !self.items.is_empty()
+            && let Some(getter) = self.getters.pop_front()
+        {
+            self.get(getter, answers);
         }
+    }
+
+    fn page(&mut self) -> Option<Arc<Page>> {
+        if self.page.is_none() && self.capacity == usize::MAX {
+            match Page::new() {
+                Ok(page) => self.page = Some(Arc::new(page)),
+                Err(error) => log::debug!("puts into a queue wait for their answers: {error}"),
+            }
+            if let (Some(page), true) = (&self.page, self.is_shut) {
+                page.shut();
+            }
+        }
+        self.page.clone()
     }
 }

@@ -45,15 +45,14 @@ struct Queued {
 }
 
 impl Queued {
-    /// It does not reach its client.
-    fn take_back(self) {
-        if let Some(server) = self.server {
-            server.take_back(Answer {
-                ticket: self.ticket,
-                what: self.what,
-                parcel: self.outgoing.into_parcel(),
-            });
-        }
+    /// To be taken back.
+    fn into_answer(self) -> Option<(Arc<Server>, Answer)> {
+        let answer = Answer {
+            ticket: self.ticket,
+            what: self.what,
+            parcel: self.outgoing.into_parcel(),
+        };
+        Some((self.server?, answer))
     }
 }
 
@@ -129,10 +128,25 @@ impl Remote {
 
     /// Writes out what has no room in the socket, as room comes.
     fn write(&self) {
+        // Not delivered, for the client is gone: the oldest first.
+        let mut returned: Vec<(Arc<Server>, Vec<Answer>)> = Vec::new();
         while let Some(mut next) = self.next() {
-            if next.outgoing.send(&self.wire, Limit::Never).is_err() {
-                next.take_back();
+            if next.outgoing.send(&self.wire, Limit::Never).is_ok() {
+                continue;
             }
+            let Some((server, answer)) = next.into_answer() else {
+                continue;
+            };
+            match returned
+                .iter_mut()
+                .find(|(other, _)| Arc::ptr_eq(other, &server))
+            {
+                Some((_, answers)) => answers.push(answer),
+                None => returned.push((server, vec![answer])),
+            }
+        }
+        for (server, answers) in returned {
+            server.take_back_all(answers);
         }
     }
 

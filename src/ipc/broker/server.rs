@@ -3,22 +3,27 @@
 //! One lock is round the object and the list of its clients. A call is put to the object inside; the answers it
 //! brings about are delivered outside, each to its client: to a waiter here by its slot, to another process by its
 //! socket (`remote`). What a call wants done outside, which is a user's code, a task of its own sees to.
+//!
+//! A connection that leads to this object alone is heard by a task at home, or by whoever has to know what has been said
+//! there (`ears`). One that leads to all objects of a manager is heard by the manager.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::blocking::unblock;
-use crate::io::Limit;
 use crate::ipc::home;
-use crate::ipc::link::{Frame, Incoming, LONGEST, Wire};
+use crate::ipc::link::{Frame, Wire};
 use crate::ipc::parcel::Parcel;
 use crate::sync::Event;
 
+use super::ears::{Ears, News};
 use super::object::{Answer, Answers, Call, ClientId, Job, Object, Ticket};
+use super::page::Page;
+use super::queue::QueueMachine;
 use super::remote::Remote;
 use super::work::Refusal;
 
@@ -36,24 +41,17 @@ pub(in crate::ipc) const TOO_LONG: u8 = 250;
 /// The same: the caller asks for its own number.
 pub(super) const WHO: u8 = 252;
 
-/// Numbers of calls that have no answer end in this.
-const POST: u32 = u32::MAX;
-
-/// The number of a call that has no answer.
-pub(super) fn post_number(object: u32) -> u64 {
-    u64::from(object) << 32 | u64::from(POST)
-}
-
-/// Whether nobody waits for an answer to the call of this number.
-pub(super) fn is_post(number: u64) -> bool {
-    number as u32 == POST
-}
-
 /// An object that is served.
 pub(in crate::ipc) struct Server {
     inner: Mutex<Inner>,
     /// Set once, inside the lock.
     is_closed: AtomicBool,
+    /// Locked before `inner`, never while it is.
+    ears: Mutex<Ears>,
+    /// Set once, when the first handle goes to another process, of an object that has one.
+    page: OnceLock<Arc<Page>>,
+    /// How many puts have been acted on for which nobody waited.
+    heard: AtomicU32,
 }
 
 struct Inner {
@@ -99,11 +97,28 @@ impl Server {
                 clients: 0,
             }),
             is_closed: AtomicBool::new(false),
+            ears: Mutex::default(),
+            page: OnceLock::new(),
+            heard: AtomicU32::new(0),
         })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn ears(&self) -> MutexGuard<'_, Ears> {
+        self.ears.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[inline]
+    pub(super) fn page(&self) -> Option<&Page> {
+        self.page.get().map(|page| &**page)
+    }
+
+    pub(super) fn count_heard(&self) -> u32 {
+        // Acquire: pairs with the release of `heed`, whose deeds are seen then.
+        self.heard.load(Ordering::Acquire)
     }
 
     /// A number for one more user.
@@ -113,14 +128,29 @@ impl Server {
         inner.clients
     }
 
-    /// Puts a call of this process; its answer comes to the slot.
-    pub(super) fn call(self: &Arc<Self>, ticket: Ticket, call: Call) -> Arc<Slot> {
-        let slot = Arc::new(Slot::default());
+    /// Puts a call of this process: the answer, or the slot to which it will come.
+    pub(super) fn call(self: &Arc<Self>, ticket: Ticket, call: Call) -> Result<Answer, Arc<Slot>> {
+        match call.what {
+            QueueMachine::SHUT_DOWN => self.hear_last(),
+            _ => self.hear_sent(),
+        }
+        let mut result = None;
         self.step(|inner, answers| {
-            inner.locals.insert(ticket, slot.clone());
             inner.object.call(ticket, call, answers);
+            let own = answers.said.iter().position(|it| it.ticket == ticket);
+            result = Some(match own {
+                Some(at) => Ok(answers.said.remove(at)),
+                None => {
+                    let slot = Arc::new(Slot::default());
+                    inner.locals.insert(ticket, slot.clone());
+                    Err(slot)
+                }
+            });
         });
-        slot
+        let Some(result) = result else {
+            unreachable!("the step was taken");
+        };
+        result
     }
 
     /// Puts a call of this process whose answer nobody waits for.
@@ -138,44 +168,67 @@ impl Server {
         self.step(|inner, answers| inner.object.take_back(answer, answers));
     }
 
+    /// The same of several, in the order in which they were given.
+    pub(super) fn take_back_all(self: &Arc<Self>, returned: Vec<Answer>) {
+        self.step(|inner, answers| inner.object.take_back_all(returned, answers));
+    }
+
     /// A user is gone.
     pub(in crate::ipc) fn leave(self: &Arc<Self>, client: ClientId) {
-        self.step(|inner, answers| {
-            inner.remotes.remove(&client);
-            inner.locals.retain(|ticket, _| ticket.client != client);
-            inner.pending.retain(|ticket| ticket.client != client);
-            inner.object.leave(client, answers);
-        });
+        self.step(|inner, answers| inner.leave(client, answers));
     }
 
     /// Has the object do something, and delivers what it answers.
     fn step(self: &Arc<Self>, f: impl FnOnce(&mut Inner, &mut Answers)) {
+        let due = self.decide(f);
+        self.deliver_all(due);
+    }
+
+    /// Has the object do something.
+    fn decide(&self, f: impl FnOnce(&mut Inner, &mut Answers)) -> Due {
         let mut answers = Answers::default();
         let mut inner = self.lock();
         f(&mut inner, &mut answers);
-        loop {
-            let Answers { said, jobs } = std::mem::take(&mut answers);
-            if said.is_empty() && jobs.is_empty() {
-                return;
-            }
-            let due: Vec<_> = said
-                .into_iter()
-                .map(|answer| inner.addressed(answer))
-                .collect();
-            drop(inner);
-            jobs.into_iter().for_each(|job| self.begin(job));
+        let said = answers.said.into_iter();
+        Due {
+            answers: said.map(|answer| inner.addressed(answer)).collect(),
+            jobs: answers.jobs,
+        }
+    }
+
+    fn deliver_all(self: &Arc<Self>, mut due: Due) {
+        while !due.answers.is_empty() || !due.jobs.is_empty() {
+            due.jobs.into_iter().for_each(|job| self.begin(job));
             let returned: Vec<Answer> = due
+                .answers
                 .into_iter()
                 .filter_map(|(whom, answer)| self.deliver(whom, answer))
                 .collect();
             if returned.is_empty() {
                 return;
             }
-            inner = self.lock();
-            for answer in returned {
-                inner.object.take_back(answer, &mut answers);
+            due = self.decide(|inner, answers| inner.object.take_back_all(returned, answers));
+        }
+    }
+
+    /// Does what was heard, in the right order, and lets others hear while the answers are delivered.
+    pub(super) fn heed(self: &Arc<Self>, mut ears: MutexGuard<'_, Ears>, mut news: News) {
+        news.sort();
+        let ahead = news.count_ahead();
+        for socket in std::mem::take(&mut news.sockets) {
+            if let Err(error) = self.attach_to(&mut ears, socket, None) {
+                log::warn!("a process cannot be served: {error}");
             }
         }
+        let due = self.decide(|inner, answers| {
+            for (remote, frame) in news.frames {
+                inner.take(&remote, frame, answers);
+            }
+        });
+        // Release: see `count_heard`.
+        self.heard.fetch_add(ahead, Ordering::Release);
+        drop(ears);
+        self.deliver_all(due);
     }
 
     /// Has a job done by a thread that may be kept for as long as it takes.
@@ -204,63 +257,47 @@ impl Server {
         None
     }
 
-    /// Serves a connection to its end, in a task at home.
+    /// Serves a connection to its end, in a task at home. Its client's page and slot there, if it can go ahead.
     ///
     /// # Errors
     /// When there can be no such task.
-    pub(super) fn attach(self: &Arc<Self>, socket: OwnedFd) -> io::Result<()> {
-        let remote = Remote::new(self.enter(), Arc::new(Wire::new(socket)));
-        let (server, client) = (self.clone(), remote.client);
-        self.lock().remotes.insert(client, remote.clone());
-        let serve = move || server.serve(&remote);
-        let served = home::spawn("server of a shared object", serve);
-        served.map(drop).inspect_err(|_| self.leave(client))
+    pub(super) fn attach(
+        self: &Arc<Self>,
+        socket: OwnedFd,
+    ) -> io::Result<Option<(Arc<Page>, usize)>> {
+        if self.page.get().is_none()
+            && let Some(page) = self.lock().object.page()
+        {
+            let _ = self.page.set(page);
+        }
+        let page = self.page.get();
+        let slot = self.attach_to(&mut self.ears(), socket, page)?;
+        Ok(page.cloned().zip(slot))
     }
 
-    /// To the end of the connection.
-    fn serve(self: &Arc<Self>, remote: &Arc<Remote>) {
-        let mut incoming = Incoming::new(LONGEST);
-        while let Ok(Some(frame)) = incoming.recv(&remote.wire, Limit::Never) {
-            match frame.kind {
-                ATTACH => {
-                    for socket in frame.parcel.descriptors {
-                        if let Err(error) = self.attach(socket) {
-                            log::warn!("a process cannot be served: {error}");
-                        }
-                    }
-                }
-                _ => self.hear(remote, frame),
-            }
-        }
-        self.leave(remote.client);
+    fn attach_to(
+        self: &Arc<Self>,
+        ears: &mut Ears,
+        socket: OwnedFd,
+        page: Option<&Arc<Page>>,
+    ) -> io::Result<Option<usize>> {
+        let remote = Remote::new(self.enter(), Arc::new(Wire::new(socket)));
+        let slot = ears.add(remote.clone(), page.map(|page| &**page));
+        let client = remote.client;
+        self.lock().remotes.insert(client, remote.clone());
+        let server = self.clone();
+        let serve = move || Stay { server, remote }.serve();
+        let served = home::spawn("server of a shared object", serve);
+        served.inspect_err(|_| {
+            ears.remove(client);
+            self.leave(client);
+        })?;
+        Ok(slot)
     }
 
     /// Takes what a client in another process says about this object.
     pub(in crate::ipc) fn hear(self: &Arc<Self>, remote: &Arc<Remote>, frame: Frame) {
-        let ticket = Ticket {
-            client: remote.client,
-            number: frame.number,
-        };
-        match frame.kind {
-            GIVE_UP => self.give_up(ticket),
-            WHO => drop(remote.send(None, who(ticket))),
-            TAKE_BACK => self.take_back(late(ticket, frame.parcel)),
-            what => {
-                let call = Call {
-                    what,
-                    parcel: frame.parcel,
-                };
-                self.step(|inner, answers| {
-                    let known = inner.remotes.entry(remote.client);
-                    known.or_insert_with(|| remote.clone());
-                    inner.object.call(ticket, call, answers);
-                    let is_said = answers.said.iter().any(|answer| answer.ticket == ticket);
-                    if !is_said && !is_post(ticket.number) {
-                        inner.pending.insert(ticket);
-                    }
-                });
-            }
-        }
+        self.step(|inner, answers| inner.take(remote, frame, answers));
     }
 
     /// The object is no more: whoever waits is told, and whoever comes.
@@ -328,12 +365,75 @@ enum Whom {
     Nobody,
 }
 
+/// What is left to be done outside of the lock.
+struct Due {
+    answers: Vec<(Whom, Answer)>,
+    jobs: Vec<Job>,
+}
+
+/// A client that has a connection to this object alone. At its end, also if that is a panic, all it held is let go of.
+struct Stay {
+    server: Arc<Server>,
+    remote: Arc<Remote>,
+}
+
+impl Stay {
+    fn serve(self) {
+        let listen = || self.server.listen(self.remote.client);
+        while self.remote.wire.listen(listen).is_ok() {}
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.remote.wire.hang_up();
+        self.server.ears().remove(self.remote.client);
+        self.server.leave(self.remote.client);
+    }
+}
+
 impl Inner {
+    /// What a client says.
+    fn take(&mut self, remote: &Arc<Remote>, frame: Frame, answers: &mut Answers) {
+        let ticket = Ticket {
+            client: remote.client,
+            number: frame.number,
+        };
+        match frame.kind {
+            GIVE_UP => self.object.give_up(ticket, answers),
+            WHO => answers.said.push(who(ticket)),
+            TAKE_BACK => self.object.take_back(late(ticket, frame.parcel), answers),
+            what => {
+                let call = Call {
+                    what,
+                    parcel: frame.parcel,
+                };
+                let known = self.remotes.entry(remote.client);
+                known.or_insert_with(|| remote.clone());
+                let before = answers.said.len();
+                self.object.call(ticket, call, answers);
+                let said = &answers.said[before..];
+                let is_said = said.iter().any(|answer| answer.ticket == ticket);
+                if !is_said && !Ticket::is_post(ticket.number) {
+                    self.pending.insert(ticket);
+                }
+            }
+        }
+    }
+
+    fn leave(&mut self, client: ClientId, answers: &mut Answers) {
+        self.remotes.remove(&client);
+        self.locals.retain(|ticket, _| ticket.client != client);
+        self.pending.retain(|ticket| ticket.client != client);
+        self.object.leave(client, answers);
+    }
+
     fn addressed(&mut self, answer: Answer) -> (Whom, Answer) {
         if !self.pending.is_empty() {
             self.pending.remove(&answer.ticket);
         }
         let whom = match self.remotes.get(&answer.ticket.client) {
+            Some(_) if Ticket::is_post(answer.ticket.number) => Whom::Nobody,
             Some(remote) => Whom::There(remote.clone()),
             None => self
                 .locals
@@ -353,3 +453,7 @@ impl fmt::Debug for Server {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

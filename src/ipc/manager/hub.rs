@@ -10,8 +10,8 @@ use crate::ipc::broker::{
     Answer, BarrierMachine, ClientId, DataMachine, DictData, EventMachine, Library, ListData,
     LockMachine, NOBODY, QueueMachine, Remote, SemaphoreMachine, Server, Ticket, say,
 };
-use crate::ipc::link::{Frame, Incoming, LONGEST, Wire};
-use crate::ipc::parcel::Parcel;
+use crate::ipc::link::{Frame, Incoming, Wire};
+use crate::ipc::parcel::{LONGEST, Parcel};
 
 use super::protocol::{self, Kind, Open};
 

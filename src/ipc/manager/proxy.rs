@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::io::Limit;
 use crate::ipc::broker::{Answer, Bytes, Call, Handle, add_part, say};
 use crate::ipc::codec::CodecError;
-use crate::ipc::link::LONGEST;
-use crate::ipc::parcel::{Parcel, Reach, unpack_bytes};
+use crate::ipc::parcel::{LONGEST, Parcel, Reach, unpack_bytes};
 use crate::scheduler::park;
 
 use super::error::ManagerError;

@@ -15,8 +15,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::io::Limit;
-use crate::ipc::link::{Frame, Incoming, LONGEST, Outgoing, Wire};
-use crate::ipc::parcel::Parcel;
+use crate::ipc::link::{Frame, Incoming, Outgoing, Wire};
+use crate::ipc::parcel::{LONGEST, Parcel};
 use crate::sys::child::{self, Constructor, Mark};
 use crate::sys::image::image;
 use crate::sys::socket;
@@ -189,11 +189,11 @@ fn answer(wire: &Wire, job: Frame) -> io::Result<i32> {
     let (kind, parcel, status) = match function::call(job.parcel) {
         Ok(result) => (protocol::DONE, result, 0),
         Err(Failure::Codec(error)) => (protocol::FAILED, pack(&error)?, NO_VALUE),
-        Err(Failure::Panicked(payload)) => (
-            protocol::PANICKED,
-            pack(&panics::report(payload))?,
-            NO_VALUE,
-        ),
+        Err(Failure::Panicked(payload)) => match Parcel::pack(&panics::report(payload)) {
+            Ok(report) => (protocol::PANICKED, report, NO_VALUE),
+            // A message without end.
+            Err(error) => (protocol::FAILED, pack(&error)?, NO_VALUE),
+        },
     };
     send(wire, kind, job.number, parcel)?;
     Ok(status)

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::blocking::unblock;
 use crate::io::Limit;
-use crate::ipc::link::{Frame, Incoming, LONGEST, Outgoing, Wire};
-use crate::ipc::parcel::Parcel;
+use crate::ipc::link::{Frame, Incoming, Outgoing, Wire};
+use crate::ipc::parcel::{LONGEST, Parcel};
 use crate::runtime::Outside;
 use crate::signal::Signal;
 use crate::sys::child::{MARK, own_program};

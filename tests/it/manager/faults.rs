@@ -210,9 +210,9 @@ fn a_manager_that_is_stopped_costs_who_has_a_limit_no_more_than_that_and_some_se
         move || queue.get()
     });
     let outcome = queue.get_timeout(Duration::from_millis(10));
-    assert_eq!(outcome, Err(GetError::Disconnected));
+    assert_eq!(outcome, Err(GetError::Empty));
     assert!(begun.elapsed() < LONG);
-    // One connection, and it was given up.
+    // One connection, and it was given up in the end.
     assert_eq!(without.join().unwrap(), Err(GetError::Disconnected));
     let soon = value.with_timeout(Duration::from_millis(10));
     assert_eq!(soon.get(), Err(ManagerError::Disconnected));

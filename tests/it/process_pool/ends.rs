@@ -1,11 +1,13 @@
 //! Jobs and workers that are ended in the very moment in which something else becomes of them.
 
 use std::hint::spin_loop;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use greenloom::Runtime;
 use greenloom::ipc::{self, Conn};
-use greenloom::process::{Process, ProcessPool};
+use greenloom::process::{Process, ProcessPool, TaskError};
 
 use super::{nap, square};
 
@@ -74,4 +76,59 @@ fn a_pool_may_have_as_many_workers_as_it_likes() {
     assert_eq!(pool.map(0..3, square).len(), 3);
     assert_eq!(pool.starmap([(1, 2)], |a: u32, b: u32| a + b).len(), 1);
     assert_eq!(pool.imap(0..3, square).count(), 3);
+}
+
+#[test]
+fn a_callback_that_comes_after_the_end_is_waited_for_as_well() {
+    let pool = ProcessPool::new(1).unwrap();
+    let job = pool.submit(square, 3).unwrap();
+    pool.close();
+    pool.join().unwrap();
+    for _ in 0..3 {
+        let has_run = Arc::new(AtomicBool::new(false));
+        let its = has_run.clone();
+        job.on_end(move |value| {
+            // real sleep: whoever does not wait for this is to be found out.
+            greenloom::sleep(Duration::from_millis(20));
+            its.store(value.unwrap() == 9, Ordering::SeqCst);
+        });
+        pool.join().unwrap();
+        assert!(has_run.load(Ordering::SeqCst));
+    }
+}
+
+#[test]
+fn cancelled_jobs_leave_nothing_in_the_queue() {
+    let pool = ProcessPool::new(1).unwrap();
+    let (go, its) = ipc::pipe::<u32, u32>().unwrap();
+    let first = pool.submit(|go: Conn<u32>| drop(go.recv()), its).unwrap();
+    let kept = pool.submit(square, 2).unwrap();
+    for number in 0..1000 {
+        let job = pool.submit(square, number).unwrap();
+        assert!(job.cancel());
+    }
+    let state = format!("{pool:?}");
+    assert!(
+        state.contains("waiting: 1,") || state.contains("waiting: 2,"),
+        "{state}"
+    );
+    drop(go);
+    first.get().unwrap();
+    assert_eq!(kept.get().unwrap(), 4);
+}
+
+/// More than one message may have; its bytes are not touched before it is sent.
+fn too_long(more: u32) -> String {
+    String::from_utf8(vec![0; (1 << 30) + more as usize]).unwrap()
+}
+
+#[test]
+fn what_is_too_long_for_a_message_is_an_error_and_the_worker_lives() {
+    let pool = ProcessPool::new(1).unwrap();
+    let worker = pool.apply(|()| std::process::id(), ()).unwrap();
+    let result = pool.apply(|more: u32| too_long(more), 0);
+    assert!(matches!(result, Err(TaskError::Codec(_))));
+    let argument = pool.apply(|text: String| text.len(), too_long(0));
+    assert!(matches!(argument, Err(TaskError::Codec(_))));
+    assert_eq!(pool.apply(|()| std::process::id(), ()).unwrap(), worker);
 }

@@ -53,6 +53,8 @@ pub(super) struct Crew {
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Arc<Job>>,
+    /// How many of the queue were cancelled there. Fewer than half, or they are taken out.
+    cancelled: usize,
     /// The last one used is the next: the others may stay cold.
     idle: Vec<Member>,
     /// Idle workers and runners.
@@ -167,10 +169,10 @@ impl Crew {
     fn next_job(self: &Arc<Self>, member: &mut Option<Member>) -> Option<Arc<Job>> {
         let mut state = self.lock();
         while let Some(job) = state.queue.pop_front() {
-            // Else it was cancelled in the queue.
             if job.is_waiting() {
                 return Some(job);
             }
+            state.cancelled = state.cancelled.saturating_sub(1);
         }
         match member.take() {
             Some(member) if !state.is_terminated => state.idle.push(member),
@@ -367,6 +369,9 @@ impl Crew {
     /// As `end`, if no worker has begun with it.
     pub(super) fn end_waiting(self: &Arc<Self>, job: &Job, error: TaskError) -> bool {
         let due = job.end_waiting(error);
+        if due.is_some() {
+            self.lock().sweep();
+        }
         self.after_end(due)
     }
 
@@ -466,8 +471,15 @@ impl Crew {
             return Err(PoolError::NotClosed);
         }
         let _outside = Outside::here();
-        self.ended.wait();
-        let kids = self.lock().kids.clone();
+        let kids = loop {
+            self.ended.wait();
+            let state = self.lock();
+            if state.outstanding == 0 {
+                break state.kids.clone();
+            }
+            // A callback was added after the end. When it has run, under this lock, it tells so anew.
+            self.ended.clear();
+        };
         for kid in kids {
             kid.wait();
         }
@@ -538,6 +550,15 @@ impl Crew {
 }
 
 impl State {
+    /// A job was cancelled, perhaps one in the queue: if most of those are, they go.
+    fn sweep(&mut self) {
+        self.cancelled += 1;
+        if self.cancelled * 2 > self.queue.len() {
+            self.queue.retain(|job| job.is_waiting());
+            self.cancelled = 0;
+        }
+    }
+
     fn check_open(&self) -> Result<(), PoolError> {
         match &self.broken {
             _ if self.is_terminated => Err(PoolError::Terminated),

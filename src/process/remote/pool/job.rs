@@ -91,6 +91,10 @@ impl Job {
         matches!(self.lock().phase, Phase::Waiting(_))
     }
 
+    pub(super) fn has_ended(&self) -> bool {
+        self.done.is_set()
+    }
+
     /// Whether `kill` came before its end.
     pub(super) fn is_killed(&self) -> bool {
         self.lock().is_killed
@@ -282,7 +286,7 @@ impl<R> TaskHandle<R> {
 
     /// Whether the job has ended.
     pub fn is_finished(&self) -> bool {
-        self.job.done.is_set()
+        self.job.has_ended()
     }
 
     /// Whether the job has ended with a value.

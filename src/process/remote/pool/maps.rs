@@ -26,6 +26,10 @@ use super::job::{Job, TaskHandle};
 /// What an item came to, as it is sent.
 type Sent<R> = Result<R, ProcessPanic>;
 
+/// Whoever waits for many chunks is woken about so many times: for each of them would cost more than a small chunk does.
+/// In between he decodes what has come.
+const NAPS: usize = 16;
+
 /// The value in a reply.
 pub(super) fn value<R: DeserializeOwned>(reply: Reply) -> Result<R, TaskError> {
     match reply {
@@ -104,7 +108,7 @@ where
         Err(error) => return all_failed(items.len(), &error.into()),
     };
     let count = items.len();
-    let chunks: Vec<_> = items
+    let mut chunks: VecDeque<_> = items
         .chunks(chunk.max(1))
         .map(|items| {
             Chunk::submit(crew, function, items, None).map_err(|error| (items.len(), error))
@@ -112,9 +116,19 @@ where
         .collect();
     drop(items);
     let mut results = Vec::with_capacity(count);
-    for chunk in chunks {
+    let ahead = chunks.len() / NAPS;
+    while let Some(chunk) = chunks.pop_front() {
         results.extend(match chunk {
-            Ok(chunk) => chunk.results(),
+            Ok(chunk) => {
+                // One that is some way ahead: when it has ended, most before it have.
+                if ahead > 0
+                    && !chunk.job.has_ended()
+                    && let Some(Ok(later)) = chunks.get(ahead - 1).or(chunks.back())
+                {
+                    later.job.wait();
+                }
+                chunk.results()
+            }
             Err((length, error)) => all_failed(length, &error),
         });
     }
