@@ -271,7 +271,7 @@ impl ReactorShared {
     ///
     /// # Errors
     /// [`ReactorGone`] inside; `PermissionDenied` for what cannot be polled, such as regular
-    /// files; `AlreadyExists` for a descriptor that is registered; the limits of the system.
+    /// files; the limits of the system.
     #[cfg(test)]
     pub(crate) fn register(self: &Arc<Self>, fd: BorrowedFd<'_>) -> io::Result<Arc<Registration>> {
         self.register_for(fd, true)
@@ -295,8 +295,19 @@ impl ReactorShared {
         };
         // Under the lock, so that the reactor cannot stop between the two steps; its worker can
         // meet an event of this token only after the second.
-        registry.register(&mut SourceFd(&fd.as_raw_fd()), Token(token), interest)?;
-        let registration = Arc::new(Registration::new(token, Arc::clone(self), is_wide));
+        let enter = |fd: RawFd| registry.register(&mut SourceFd(&fd), Token(token), interest);
+        let alias = match enter(fd.as_raw_fd()) {
+            Ok(()) => None,
+            // Somebody else has registered this very descriptor here. The poller tells them apart by their numbers.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let alias = fd.try_clone_to_owned()?;
+                enter(alias.as_raw_fd())?;
+                Some(alias)
+            }
+            Err(error) => return Err(error),
+        };
+        let registration = Registration::new(token, Arc::clone(self), is_wide, alias);
+        let registration = Arc::new(registration);
         slots.entries.insert(Arc::clone(&registration));
         Ok(registration)
     }
@@ -310,7 +321,7 @@ impl ReactorShared {
             && let Some(registry) = &slots.registry
         {
             let token = Token(registration.token());
-            registry.reregister(&mut SourceFd(&fd), token, both())?;
+            registry.reregister(&mut SourceFd(&registration.number(fd)), token, both())?;
             registration.note_wide();
         }
         Ok(())
@@ -349,7 +360,7 @@ impl ReactorShared {
         }
         let entry = slots.entries.remove(token & PLACE_MASK);
         let result = match &slots.registry {
-            Some(registry) => registry.deregister(&mut SourceFd(&fd)),
+            Some(registry) => registry.deregister(&mut SourceFd(&registration.number(fd))),
             None => Ok(()),
         };
         drop(slots);

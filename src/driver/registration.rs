@@ -25,7 +25,7 @@
 //! together with the last bytes, so after a hang-up the question must always be put to the kernel. So it must after
 //! urgent data of TCP: a read is cut short where they stand in the stream, with more behind them.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -110,10 +110,17 @@ pub(crate) struct Registration {
     token: usize,
     /// Its reactor; never changes.
     reactor: Arc<ReactorShared>,
+    /// Another number for the descriptor, by which the poller knows it; where its own was taken. Never changes.
+    alias: Option<OwnedFd>,
 }
 
 impl Registration {
-    pub(super) fn new(token: usize, reactor: Arc<ReactorShared>, is_wide: bool) -> Registration {
+    pub(super) fn new(
+        token: usize,
+        reactor: Arc<ReactorShared>,
+        is_wide: bool,
+        alias: Option<OwnedFd>,
+    ) -> Registration {
         Registration {
             ticks: [AtomicU32::new(0), AtomicU32::new(0)],
             drained: [AtomicU32::new(NEVER_DRAINED), AtomicU32::new(NEVER_DRAINED)],
@@ -122,7 +129,13 @@ impl Registration {
             waiters: Mutex::new([None, None]),
             token,
             reactor,
+            alias,
         }
+    }
+
+    /// The number by which the poller knows the descriptor `fd`.
+    pub(super) fn number(&self, fd: RawFd) -> RawFd {
+        self.alias.as_ref().map_or(fd, AsRawFd::as_raw_fd)
     }
 
     /// What the direction has seen up to now: to be taken before the system call.

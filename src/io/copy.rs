@@ -1,6 +1,7 @@
 //! Copying bytes from one stream to another, one way and both ways.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::panic::Location;
 use std::sync::Arc;
 
 use crate::scheduler::park;
@@ -97,17 +98,19 @@ where
 {
     let mut buffer = vec![0; PIECE];
     let mut copied = 0;
-    loop {
-        park::spend_budget();
-        match copy_piece(reader, writer, &mut buffer)? {
-            0 => return Ok(copied),
-            got => copied += got as u64,
+    // Std's loops between here and the stream, and the streams of others, do not know the caller's line.
+    park::at(Location::caller(), || {
+        loop {
+            park::spend_budget();
+            match copy_piece(reader, writer, &mut buffer)? {
+                0 => return Ok(copied),
+                got => copied += got as u64,
+            }
         }
-    }
+    })
 }
 
 /// Copies what one read gives; zero is the end.
-#[track_caller]
 fn copy_piece<R, W>(reader: &mut R, writer: &mut W, buffer: &mut [u8]) -> io::Result<usize>
 where
     R: Read + ?Sized,
@@ -171,10 +174,12 @@ where
     A: Duplex + Sync,
     B: Duplex + Sync,
 {
+    let place = Location::caller();
     let (there, back) = scope(|scope| {
-        let there = scope.spawn(|| or_else(|| scope.cancel(), || copy_one_way(a, b)));
-        let back = scope.spawn(|| or_else(|| scope.cancel(), || copy_one_way(b, a)));
-        (there.join(), back.join())
+        let there = || or_else(|| scope.cancel(), || park::at(place, || one_way(a, b)));
+        let back = || or_else(|| scope.cancel(), || park::at(place, || one_way(b, a)));
+        let (there, back) = (scope.spawn_at(place, there), scope.spawn_at(place, back));
+        park::at(place, || (there.join(), back.join()))
     });
     match (there, back) {
         (Ok(there), Ok(back)) => Ok((there?, back?)),
@@ -250,6 +255,14 @@ fn failed(fault: JoinError) -> io::Error {
 /// ```
 #[track_caller]
 pub fn copy_one_way<A, B>(from: &A, to: &B) -> io::Result<u64>
+where
+    A: Duplex + ?Sized,
+    B: Duplex + ?Sized,
+{
+    park::at(Location::caller(), || one_way(from, to))
+}
+
+fn one_way<A, B>(from: &A, to: &B) -> io::Result<u64>
 where
     A: Duplex + ?Sized,
     B: Duplex + ?Sized,

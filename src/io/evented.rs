@@ -16,7 +16,9 @@ use super::watch::{Aim, Limit, Watch};
 ///
 /// It works from every task of every runtime and from plain threads, by shared reference: one may wait
 /// to read while another waits to write. A second one that would have to wait in the same direction gets
-/// `ErrorKind::ResourceBusy`.
+/// `ErrorKind::ResourceBusy`. Two `Evented` over one descriptor, or over copies of it, know nothing of each other:
+/// both may wait, both are woken, and whoever comes first gets what there is. (A second one over the very same
+/// descriptor may take another descriptor; with kqueue, the last one to begin is told alone.)
 ///
 /// The descriptor is watched by the worker on which a task first had to wait for it, and is taken off
 /// when this is dropped, on whichever thread. It is set nonblocking; that is a property of the open file,

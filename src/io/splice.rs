@@ -88,7 +88,6 @@ impl<'a> Channel<'a> {
 
 /// Moves what comes from one channel to another, as long as it comes in pieces of `little` or more; adds to `moved`
 /// what has arrived. Both channels are asked for before each move, for they know the time limits of that moment.
-#[track_caller]
 pub(super) fn splice<'a>(
     from: impl Fn() -> Option<Channel<'a>>,
     to: impl Fn() -> Option<Channel<'a>>,
@@ -129,7 +128,6 @@ pub(super) fn splice<'a>(
 }
 
 /// Waits for something to come, and takes it. `None` at the end of the stream.
-#[track_caller]
 fn fill(source: &Channel<'_>) -> io::Result<Option<Basin>> {
     let mut filled = None;
     let take = || {

@@ -21,7 +21,8 @@ macro_rules! polled_face {
         /// watched by that task's worker; polled on a thread that is no worker, by the default runtime, which starts
         /// with it. Time limits of the stream are those of tasks and threads, not of polls.
         ///
-        /// Whoever polled last is woken. A future that is dropped leaves its waker behind until the stream's next
+        /// Whoever was last told to wait is woken, as futures expect: of two that poll one direction the other one is
+        /// not, and the answer that one of them gets takes nothing from the other. A future that is dropped leaves its waker behind until the stream's next
         /// event, read or end; that keeps nothing else waiting: a task that then reads takes the place. One that does
         /// so while the future still lives has the same right, and the future gets `ErrorKind::ResourceBusy`.
         ///

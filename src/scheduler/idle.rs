@@ -1,8 +1,9 @@
 //! What a worker does when nothing is ready: steals, moves the virtual clock, gives memory back, sleeps.
 
 use std::time::Duration;
+use std::{hint, mem};
 
-use crate::base::clock::{Deadline, real_now};
+use crate::base::clock::{Deadline, Nanos, real_now};
 use crate::driver::reactor::Turn;
 
 use super::processor::START;
@@ -14,11 +15,14 @@ use super::worker::Worker;
 const TRIM_AFTER: Duration = Duration::from_millis(200);
 const TRIM_STEP: Duration = Duration::from_millis(20);
 
-/// How long a worker looks out for letters before it sleeps: about what it takes to wake another processor,
-/// so that to look out in vain costs at most as much again.
-const LOOK_OUT: Duration = Duration::from_micros(50);
+/// How long a worker looks out before it sleeps, for letters and for events of the kernel: about what it takes to
+/// wake another processor, so that to look out in vain costs at most as much again.
+const LOOK_OUT: Duration = Duration::from_micros(30);
 /// Looks at the mailbox between two at the clock and at the outside world.
 const LOOKS: usize = 32;
+/// Nanoseconds that these take while the worker has its processor for itself, and more for each task woken.
+const CROWDED: Nanos = 5_000;
+const EACH: Nanos = 200;
 
 impl Worker<'_> {
     /// Looks for tasks that others have not started yet; true when it has taken some.
@@ -40,35 +44,46 @@ impl Worker<'_> {
         true
     }
 
-    /// Looks out for letters a little while, in place of a sleep that would be short; true when there is
-    /// something to do. Nothing was announced yet, so the worker is awake to all others meanwhile.
+    /// Looks out for letters, and for what the kernel has to tell, a little while in place of a sleep that would be
+    /// short; true when there may be something to do. Nothing was announced yet, so the worker is awake to all
+    /// others meanwhile.
     pub(super) fn look_out(&mut self) -> bool {
         let processor = self.processor;
-        let shared = &processor.shared;
-        if !shared.may_look_out || self.is_stopping || !self.patience.is_due() {
+        if !processor.shared.may_look_out || self.is_stopping || !self.patience.is_due() {
             return false;
         }
         // Others rely on a searcher to look at their queues, and this one does not.
         self.stop_search();
+        if self.has_letter() || self.poll(Deadline::PASSED).woken > 0 {
+            // There already: nothing is learned about waiting.
+            return true;
+        }
         let timer = processor.next_deadline().unwrap_or(Deadline::NEVER);
-        let until = Deadline::after(real_now(), LOOK_OUT).min(timer);
-        let mut has_come = false;
-        let mut woken = 0;
-        while !has_come && woken == 0 && !until.is_due(real_now()) {
-            for _ in 0..LOOKS {
-                has_come = self.mailbox.is_filled() || shared.has_injected();
-                if has_come {
-                    break;
-                }
-                std::hint::spin_loop();
-            }
-            // What comes by the kernel would have ended a sleep as well: no reason to look out again.
-            if !has_come && processor.reactor.registered() > 0 {
-                woken = self.poll(Deadline::PASSED).woken;
+        let mut now = real_now();
+        let until = Deadline::after(now, LOOK_OUT).min(timer);
+        loop {
+            let has_letter = (0..LOOKS).any(|_| {
+                hint::spin_loop();
+                self.has_letter()
+            });
+            let woken = match has_letter {
+                true => 0,
+                false => self.poll(Deadline::PASSED).woken,
+            };
+            let has_come = has_letter || woken > 0;
+            let last = mem::replace(&mut now, real_now());
+            // Another thread has had this processor, and may need it again: perhaps the very one that something
+            // comes from.
+            let is_crowded = now.saturating_sub(last) > CROWDED + woken as u64 * EACH;
+            if has_come || is_crowded || until.is_due(now) {
+                self.patience.learn(has_come && !is_crowded);
+                return has_come;
             }
         }
-        self.patience.learn(has_come);
-        has_come || woken > 0
+    }
+
+    fn has_letter(&self) -> bool {
+        self.mailbox.is_filled() || self.processor.shared.has_injected()
     }
 
     /// There is something to run, from wherever: passes the search on if it was this worker's.
@@ -101,15 +116,11 @@ impl Worker<'_> {
         if processor.clock.is_virtual() && self.advance() {
             return;
         }
-        if std::mem::take(&mut self.has_released) {
+        if mem::take(&mut self.has_released) {
             self.trim_at = Deadline::after(real_now(), TRIM_AFTER);
         }
         shared.sleepers.prepare_sleep(processor.index);
-        if self.mailbox.is_filled()
-            || shared.has_injected()
-            || self.could_steal()
-            || self.could_advance()
-        {
+        if self.has_letter() || self.could_steal() || self.could_advance() {
             shared.sleepers.cancel_sleep(processor.index);
             return;
         }

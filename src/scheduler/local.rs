@@ -3,6 +3,7 @@
 mod unwind;
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -328,11 +329,16 @@ impl Local {
     #[inline(always)]
     fn switch_out(&self, how: usize) {
         let chain = ambient::exchange(Chain::EMPTY);
-        let frame = (&raw const chain).addr();
+        // Of nothing, for to write something there would be one line of the cache more.
+        let nothing = MaybeUninit::<u8>::uninit();
+        let frame = (&raw const nothing).addr();
         self.yielder.suspend(frame & !PARK | how);
         switch::set_local(std::ptr::from_ref(self).cast());
         ambient::exchange(chain);
-        self.io_budget.set(IO_BUDGET);
+        // Not written without need: a line that is only read need not be written back to memory.
+        if self.io_budget.get() != IO_BUDGET {
+            self.io_budget.set(IO_BUDGET);
+        }
     }
 
     /// `thread::panicking()` is true for every task of the thread while one of them waits in a destructor.
@@ -360,12 +366,10 @@ impl Local {
     /// Panics where no wait is allowed.
     #[inline]
     #[track_caller]
-    pub(crate) fn check_may_park(&self, reason: &str) {
-        assert!(
-            !self.has(NO_PARK),
-            "a wait ({reason}) inside no_park: code on this thread relies on scopes that nest, so no other \
-             task may run before it leaves"
-        );
+    pub(crate) fn check_may_park(&self, reason: &'static str) {
+        if self.has(NO_PARK) {
+            refuse_to_park(reason);
+        }
     }
 
     /// Its task-local values.
@@ -467,6 +471,17 @@ impl Local {
         // Nothing waits here, so `no_park` has no cause to complain.
         left == 0 && !self.has(NO_PARK)
     }
+}
+
+/// Apart, for the message's arguments would be laid out on the stack of each wait.
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn refuse_to_park(reason: &'static str) -> ! {
+    panic!(
+        "a wait ({reason}) inside no_park: code on this thread relies on scopes that nest, so no other \
+         task may run before it leaves"
+    );
 }
 
 /// A timer of a task that is parked.

@@ -108,7 +108,7 @@ pub(crate) fn is_cancelled() -> bool {
 }
 
 /// Panics inside `no_park`, for what may wait or not as it happens: it shall not pass there by luck.
-pub(crate) fn check_may_park(reason: &str) {
+pub(crate) fn check_may_park(reason: &'static str) {
     current::with_local(|local| local.map(|local| local.check_may_park(reason)));
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     /// Threads that are ours: workers, and threads that wait in `run` or `block_on`.
     pub(crate) own_threads: AtomicUsize,
     is_stopping: AtomicBool,
-    /// Whether an idle worker may use its processor to look out for letters: there is one for each.
+    /// Whether an idle worker may use its processor to look out for what comes: there is one for each, and real time.
     pub(crate) may_look_out: bool,
     /// By worker: whether it has ended, or never will.
     ends: Mutex<Vec<Option<End>>>,
@@ -86,6 +86,8 @@ impl Shared {
         #[cfg(feature = "futures-io")] reactor: Arc<ReactorShared>,
     ) -> Self {
         let mailboxes_len = mailboxes.len();
+        let has_cpus = available_parallelism().is_ok_and(|cpus| cpus.get() >= mailboxes_len);
+        let may_look_out = has_cpus && !config.clock.is_virtual();
         // Relaxed: only distinctness matters.
         static NEXT: AtomicU32 = AtomicU32::new(0);
         Shared {
@@ -103,8 +105,7 @@ impl Shared {
             mains: Mutex::default(),
             own_threads: AtomicUsize::new(0),
             is_stopping: AtomicBool::new(false),
-            may_look_out: mailboxes_len > 1
-                && available_parallelism().is_ok_and(|cpus| cpus.get() >= mailboxes_len),
+            may_look_out,
             ends: Mutex::new(vec![None; mailboxes_len]),
             an_end: Condvar::new(),
             stuck: StuckTasks::default(),

@@ -147,13 +147,14 @@ impl Global {
     /// Maps a region that is as large as it should be, or as large as can be had.
     fn map_region(&mut self, size: StackSize) -> io::Result<()> {
         let class = &mut self.classes[size.class()];
-        let mut slots = (class.next_region / size.bytes()).max(1);
+        let stride = region::stride(size);
+        let mut slots = (class.next_region / stride).max(1);
         loop {
             let spare = if self.scarce { SPARE } else { 0 };
             match Region::map(size, slots, spare) {
                 Ok(region) => {
                     class.region = Some(region);
-                    let bytes = slots * size.bytes();
+                    let bytes = slots * stride;
                     class.next_region = (bytes * 2).min(LARGEST_REGION);
                     self.mapped += bytes;
                     return Ok(());

@@ -13,10 +13,15 @@
 //!                                                          |<-- first page: label, colour, first frames -->|
 //! ```
 //!
-//! A slot starts at a multiple of its size, so its bounds follow from any address inside. The colour is
-//! `(start / size) % 16` cache lines: without it the tops of all stacks fall into the same sets of the
-//! cache, and a thousand tasks evict each other. The guard is inside the power of two: a stride beside
-//! it would double the page tables.
+//! The colour is the number of the slot's first page, modulo 16, in cache lines: without it the tops of all
+//! stacks fall into the same sets of the cache, and a thousand tasks evict each other.
+//!
+//! Between two slots a page is left out, of which nothing is ever touched. Were they a power of two apart,
+//! the pages that all tasks run on would differ in no low bit of their numbers, and by those the processor
+//! finds its places for translations and for the lines of page tables: a few places for all of them.
+//!
+//! A base is less than a page below the end of its slot, and slots are whole pages: so a slot's bounds
+//! follow from its base.
 //!
 //! Regions are never unmapped, so that `find_guard`, which runs in a signal handler, takes no lock.
 #![allow(unsafe_code)]
@@ -43,7 +48,7 @@ const CACHE_LINE: usize = 64;
 ///
 /// | bits | meaning |
 /// |---|---|
-/// | 6.. | the base: at most 1 KiB below the end of the slot, a multiple of 64 |
+/// | 6.. | the base: at most 1 KiB below the end of the slot, which is that of a page; a multiple of 64 |
 /// | 5 | `used` |
 /// | 0-4 | the size, as a power of two |
 pub(super) struct Slot(NonZeroUsize);
@@ -88,11 +93,12 @@ impl Slot {
 
     /// The lowest address, where the guard is.
     fn start(&self) -> usize {
-        self.base().get() & !(self.size().bytes() - 1)
+        self.end() - self.size().bytes()
     }
 
+    /// The first address above it.
     fn end(&self) -> usize {
-        self.start() + self.size().bytes()
+        self.base().get().next_multiple_of(memory::page_size())
     }
 
     #[inline]
@@ -204,6 +210,17 @@ unsafe impl corosensei::stack::Stack for Stack {
     }
 }
 
+/// From the start of a slot to that of the next: an odd number of pages, so that all colours have their turn.
+pub(super) fn stride(size: StackSize) -> usize {
+    size.bytes() + memory::page_size()
+}
+
+/// Where frames begin in the slot that starts here. Safe in a signal handler.
+fn base_of(start: usize, size: StackSize) -> usize {
+    let colour = start / memory::page_size() % COLOURS * CACHE_LINE;
+    start + size.bytes() - colour - size_of::<LabelRecord>()
+}
+
 /// A slot that has no guard yet, so that nothing may run on it.
 #[derive(Debug)]
 pub(super) struct RawSlot {
@@ -219,8 +236,7 @@ impl RawSlot {
             return Err((self, error));
         }
         let RawSlot { start, size } = self;
-        let colour = (start >> size.shift()) % COLOURS * CACHE_LINE;
-        let base = start + size.bytes() - colour - size_of::<LabelRecord>();
+        let base = base_of(start, size);
         let base = NonZeroUsize::new(base).unwrap_or(NonZeroUsize::MIN);
         Ok(Slot::new(base, size))
     }
@@ -242,9 +258,9 @@ impl Region {
         let index = COUNT.load(Ordering::Relaxed);
         let entry = TABLE.get(index).ok_or(io::ErrorKind::QuotaExceeded)?;
         let len = slots
-            .checked_mul(size.bytes())
+            .checked_mul(stride(size))
             .ok_or(io::ErrorKind::OutOfMemory)?;
-        let start = memory::map(len, size.bytes(), spare)?;
+        let start = memory::map(len, spare)?;
         let end = start + len;
         entry
             .start
@@ -265,7 +281,7 @@ impl Region {
             return None;
         }
         let start = self.next;
-        self.next += self.size.bytes();
+        self.next += stride(self.size);
         Some(RawSlot {
             start,
             size: self.size,
@@ -310,8 +326,12 @@ fn find_slot(address: usize) -> Option<(usize, StackSize)> {
     regions.iter().find_map(|entry| {
         let start = entry.start.load(Ordering::Relaxed);
         let size = StackSize::from_shift((start & SHIFT_BITS) as u8);
-        let inside = (start & !SHIFT_BITS..entry.end.load(Ordering::Relaxed)).contains(&address);
-        inside.then(|| (address & !(size.bytes() - 1), size))
+        let region = start & !SHIFT_BITS..entry.end.load(Ordering::Relaxed);
+        if !region.contains(&address) {
+            return None;
+        }
+        let offset = (address - region.start) % stride(size);
+        (offset < size.bytes()).then(|| (address - offset, size))
     })
 }
 
@@ -329,8 +349,7 @@ pub(super) fn find_guard(address: usize) -> Option<Touched> {
     if address - start >= guard_size() {
         return None;
     }
-    let colour = (start >> size.shift()) % COLOURS * CACHE_LINE;
-    let base = start + size.bytes() - colour - size_of::<LabelRecord>();
+    let base = base_of(start, size);
     // SAFETY: as in `Slot::label`: the region is mapped for good.
     let record: &LabelRecord = unsafe { &*ptr::with_exposed_provenance(base) };
     Some(Touched {
@@ -345,5 +364,29 @@ impl LabelCopy {
         // SAFETY: null, or written from a `&'static Location` (`LabelRecord::write`).
         let place = unsafe { self.place.as_ref() }?;
         Some((place.file(), place.line()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bounds_of_a_slot_follow_from_its_base_and_neighbours_differ_in_colour() {
+        for bytes in [1, 256 << 10, 1 << 30] {
+            let size = StackSize::new(bytes).unwrap();
+            let first = 3 * memory::page_size();
+            let mut colours = Vec::new();
+            for start in (0..COLOURS).map(|n| first + n * stride(size)) {
+                let base = base_of(start, size);
+                let slot = Slot::new(NonZeroUsize::new(base).unwrap(), size);
+                assert_eq!((slot.start(), slot.end()), (start, start + size.bytes()));
+                assert!(base + size_of::<LabelRecord>() <= slot.end());
+                colours.push(slot.end() - base);
+            }
+            colours.sort_unstable();
+            colours.dedup();
+            assert_eq!(colours.len(), COLOURS);
+        }
     }
 }

@@ -140,7 +140,7 @@ impl AltStack {
         }
         let page = memory::page_size();
         let len = (smallest_signal_stack() + HANDLER_ROOM).next_multiple_of(page) + page;
-        let start = memory::map(len, page, 0).ok()?;
+        let start = memory::map(len, 0).ok()?;
         let own = AltStack { start, len };
         // SAFETY: the page is the lowest of the mapping made above, and nobody has used it.
         unsafe { memory::guard(start, page) }.ok()?;

@@ -56,26 +56,18 @@ pub(crate) fn page_size() -> usize {
     }
 }
 
-/// Maps `len` bytes of zeroes at a multiple of `align` (a power of two), for good.
+/// Maps `len` bytes of zeroes, whole pages, for good.
 ///
 /// Nothing is committed. `spare` bytes more must be free at that moment, and are left free: the heap
 /// must still grow when stacks no longer can.
-pub(crate) fn map(len: usize, align: usize, spare: usize) -> io::Result<usize> {
-    let slack = align.saturating_sub(page_size());
-    let all = len
-        .checked_add(slack)
-        .and_then(|sum| sum.checked_add(spare))
-        .ok_or(io::ErrorKind::OutOfMemory)?;
+pub(crate) fn map(len: usize, spare: usize) -> io::Result<usize> {
+    let all = len.checked_add(spare).ok_or(io::ErrorKind::OutOfMemory)?;
     let start = map_anywhere(all)?;
-    let aligned = start.next_multiple_of(align);
-    // SAFETY: both cuts lie in the mapping made above, outside the `len` bytes that are kept, and
+    // SAFETY: the cut lies in the mapping made above, outside the `len` bytes that are kept, and
     // nobody else knows of it yet.
-    unsafe {
-        unmap(start, aligned - start);
-        unmap(aligned + len, start + all - (aligned + len));
-    }
-    refuse_huge_pages(aligned, len);
-    Ok(aligned)
+    unsafe { unmap(start + len, spare) };
+    refuse_huge_pages(start, len);
+    Ok(start)
 }
 
 /// `MAP_STACK` would make a region grow by faults on FreeBSD; on Linux it keeps huge pages away.

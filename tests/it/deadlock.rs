@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use greenloom::io::Evented;
+use greenloom::io::{Duplex, Evented, copy, copy_bidirectional, copy_one_way};
 use greenloom::pool::GreenPool;
 use greenloom::select::{self, Select};
 use greenloom::task::{CancelToken, any, join_all, race};
@@ -323,6 +323,57 @@ fn the_report_names_the_caller_s_line_and_none_of_ours() {
         let pool = GreenPool::new(1);
         drop(pool.imap([1], |_| park()).next());
     });
+    waits_at(line!(), || drop(copy(&mut Silent, &mut std::io::sink())));
+    waits_at(line!(), || drop(copy(&mut &[1][..], &mut Silent)));
+    waits_at(line!(), || drop(copy_one_way(&Silent, &Silent)));
+    waits_at(line!(), || drop(copy_bidirectional(&Silent, &Silent)));
+}
+
+/// A stream that waits for ever.
+struct Silent;
+
+impl Read for Silent {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        park();
+        Ok(0)
+    }
+}
+
+impl Write for Silent {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        park();
+        Ok(0)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Duplex for Silent {
+    fn both_ways(&self) -> impl Read + Write + '_ {
+        Silent
+    }
+
+    fn close_write(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn both_directions_of_a_copy_wait_at_the_caller_s_line() {
+    let line = line!() + 3;
+    let text = watched(move || {
+        let runtime = Runtime::builder().workers(1).closed_world();
+        report_of(runtime.run(|| drop(copy_bidirectional(&Silent, &Silent))))
+    });
+    let waits: Vec<&str> = text.lines().filter(|l| l.contains("task.park")).collect();
+    let place = format!("{}:{line}:", file!());
+    assert_eq!(waits.len(), 2, "{text}");
+    for wait in waits {
+        assert!(wait.contains(&format!(" at {place}")), "{text}");
+        assert!(wait.contains(&format!("spawned at {place}")), "{text}");
+    }
 }
 
 #[test]

@@ -387,3 +387,27 @@ fn any_descriptor_can_be_waited_for() {
         assert_eq!(inner.read(&mut [0]).unwrap(), 0);
     });
 }
+
+#[test]
+fn two_over_one_descriptor_both_wait_and_are_both_woken() {
+    let read = |mut one: &io::PipeReader| one.read(&mut [0]);
+    on_workers(move || {
+        let (reader, writer) = io::pipe().unwrap();
+        let (reader, writer) = (Arc::new(reader), Evented::new(writer).unwrap());
+        let copy = Arc::new(reader.try_clone().unwrap());
+        let tasks = [reader.clone(), reader.clone(), copy].map(|reader| {
+            let reader = Evented::new(reader).unwrap();
+            spawn(move || reader.read_with(|one| read(one)))
+        });
+        settle();
+        (&writer).write_all(b"abc").unwrap();
+        for task in tasks {
+            assert_eq!(task.join().unwrap().unwrap(), 1);
+        }
+        let last = Evented::new(reader).unwrap();
+        assert_eq!(
+            kind(last.wait_readable_timeout(Duration::from_millis(1))),
+            ErrorKind::TimedOut
+        );
+    });
+}

@@ -48,6 +48,18 @@ impl Relay {
     fn take(&self) -> Option<Waker> {
         self.lock().take()
     }
+
+    /// Forgets `poller`, if it is still the last one, and does `then` before another can be: whose waker would be in a
+    /// relay that is no longer armed.
+    fn forget(&self, poller: &Waker, then: impl FnOnce()) {
+        let mut slot = self.lock();
+        let last = slot.take_if(|last| last.will_wake(poller));
+        if last.is_some() {
+            then();
+        }
+        drop(slot);
+        drop(last);
+    }
 }
 
 impl Wake for Relay {
@@ -95,7 +107,7 @@ impl Watch {
                         if drained(&value) {
                             at.note_drained(direction, tick);
                         }
-                        self.forget_poller(&at, direction);
+                        self.forget_poller(&at, direction, waker);
                         return Poll::Ready(Ok(value));
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -103,7 +115,7 @@ impl Watch {
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(error) => {
-                        self.forget_poller(&at, direction);
+                        self.forget_poller(&at, direction, waker);
                         return Poll::Ready(Err(self.explain(error)));
                     }
                 }
@@ -120,7 +132,7 @@ impl Watch {
                 }
                 Arm::Ready | Arm::ReactorGone => {}
                 Arm::Busy => {
-                    drop(relay.take());
+                    relay.forget(waker, || ());
                     return Poll::Ready(Err(busy()));
                 }
                 Arm::Closed => return Poll::Ready(Err(closed_by_another())),
@@ -139,14 +151,12 @@ impl Watch {
         self.register_at(&reactor, fd).map(drop)
     }
 
-    /// After an answer: nobody polls any more.
-    fn forget_poller(&self, at: &Registration, direction: Direction) {
-        let Some(relay) = self.relays[direction as usize].get() else {
-            return;
-        };
-        if let Some(poller) = relay.take() {
-            at.withdraw_relay(direction, &Waker::from(relay.clone()));
-            drop(poller);
+    /// After an answer: this one does not wait any more. Another who has polled since, does.
+    fn forget_poller(&self, at: &Registration, direction: Direction, waker: &Waker) {
+        if let Some(relay) = self.relays[direction as usize].get() {
+            relay.forget(waker, || {
+                at.withdraw_relay(direction, &Waker::from(relay.clone()));
+            });
         }
     }
 
@@ -212,5 +222,55 @@ pub(crate) struct Hope;
 impl Drop for Hope {
     fn drop(&mut self) {
         count_wait(|waits| waits - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Write};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Instant;
+
+    use super::*;
+    use crate::runtime::run;
+
+    /// Counts its wakes.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn an_answer_to_one_poller_takes_nothing_from_another_who_was_told_to_wait_meanwhile() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let mut watch = Watch::default();
+        let woken = Arc::new(Count::default());
+        let other = Waker::from(woken.clone());
+        run(|| {
+            let fd = near.as_fd();
+            let poll = |waker: &Waker, call: &dyn Fn() -> io::Result<u8>| {
+                watch.poll_operate(fd, Direction::Read, waker, call, |_| false)
+            };
+            let is_empty = || Err(ErrorKind::WouldBlock.into());
+            let waits_meanwhile = || {
+                assert!(poll(&other, &is_empty).is_pending());
+                Ok(1)
+            };
+            let answer = poll(Waker::noop(), &waits_meanwhile);
+            assert!(matches!(answer, Poll::Ready(Ok(1))));
+            far.write_all(b"x").unwrap();
+            let began = Instant::now();
+            while woken.0.load(Ordering::SeqCst) == 0 {
+                assert!(began.elapsed().as_secs() < 20, "it is not woken");
+                park::yield_now();
+            }
+        });
+        watch.deregister(near.as_fd());
     }
 }
