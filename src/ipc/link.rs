@@ -425,7 +425,12 @@ impl Incoming {
         self.taken == self.buffer.len() && self.begun.is_none()
     }
 
-    /// Whether nothing is left in the socket, as far as is known from what was received last.
+    /// From now on more may have come.
+    pub(crate) fn look_again(&mut self) {
+        self.was_all = false;
+    }
+
+    /// Whether nothing is left, neither here nor in the socket when it was last looked into.
     pub(crate) fn was_all(&self) -> bool {
         self.was_all && self.taken == self.buffer.len()
     }

@@ -1,15 +1,19 @@
 //! How a server hears what its clients in other processes say: all in one order, which nobody can tell from the true one.
 //!
 //! What is acted on is first taken out of its socket, and everything with it that others had sent before and do not
-//! wait for (`page`). So there is one lock round all that is read from a server's clients. Whoever holds it, a task that
+//! wait for (`page`). What was before a put with a stamp below some number was counted before that number was reached. So
+//! he who reads looks at the number first; what comes to his eyes with a later stamp is *held* until the next time, for
+//! something may be before it in a socket that he has left already. There is one lock round all that is read from a server's clients. Whoever holds it, a task that
 //! was told that something has come or a caller in the server's own process, reads, acts, lets go, and only then
 //! delivers the answers.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::io::Limit;
+use crate::ipc::home;
 use crate::ipc::link::{Frame, Incoming};
 use crate::ipc::parcel::LONGEST;
 
@@ -41,6 +45,8 @@ struct Ear {
     slot: Option<usize>,
     /// How many puts have come that it did not wait for.
     heard: u32,
+    /// What has come and is not to be acted on yet.
+    held: VecDeque<Frame>,
 }
 
 /// What was read.
@@ -72,6 +78,7 @@ impl Ears {
             incoming: Incoming::new(LONGEST),
             slot,
             heard: 0,
+            held: VecDeque::new(),
         });
         slot
     }
@@ -96,6 +103,11 @@ impl Ear {
     /// # Errors
     /// `UnexpectedEof` when nothing will come any more.
     fn read(&mut self, most: usize, news: &mut News) -> io::Result<bool> {
+        let held = self.held.drain(..);
+        news.frames
+            .extend(held.map(|frame| (self.remote.clone(), frame)));
+        // What was all when a turn was cut short is not all now.
+        self.incoming.look_again();
         for _ in 0..most {
             match self.incoming.recv(&self.remote.wire, Limit::Now) {
                 Ok(Some(frame)) if frame.kind == ATTACH => {
@@ -117,10 +129,10 @@ impl Ear {
         Ok(false)
     }
 
-    /// Whether it has sent what was not heard yet, and has gone on.
+    /// Whether it has sent what was not acted on yet, and has gone on.
     fn has_sent(&self, page: &Page) -> bool {
         let is_behind = |slot| page.sent(slot).wrapping_sub(self.heard).cast_signed() > 0;
-        self.slot.is_some_and(is_behind)
+        !self.held.is_empty() || self.slot.is_some_and(is_behind)
     }
 }
 
@@ -173,22 +185,12 @@ impl Server {
         if news.frames.is_empty() && news.sockets.is_empty() {
             return was_all.and(Err(io::ErrorKind::WouldBlock.into()));
         }
-        if let Some(page) = self.page() {
-            let is_other = |ear: &&Ear| ear.remote.client != client;
-            // With the rest of this one's, which may come before what those say.
-            if ears
-                .list
-                .iter()
-                .filter(is_other)
-                .any(|ear| ear.has_sent(page))
-            {
-                ears.read_sent(page, &mut news);
-            }
-            if news.is_end() {
-                ears.hear_all(page, &mut news);
-            }
-        }
+        let held = match self.page() {
+            Some(page) => ears.gather(page, Some(client), &mut news),
+            None => Vec::new(),
+        };
         self.heed(ears, news);
+        self.come_back(held);
         was_all
     }
 
@@ -200,8 +202,20 @@ impl Server {
         }
         let mut ears = self.ears();
         let mut news = News::default();
-        ears.read_sent(page, &mut news);
+        let held = ears.gather(page, None, &mut news);
         self.heed(ears, news);
+        self.come_back(held);
+    }
+
+    /// Has a task hear those of whom something was held: nobody else may be told that it has come.
+    fn come_back(self: &Arc<Self>, held: Vec<ClientId>) {
+        for client in held {
+            let server = self.clone();
+            let hear = move || drop(server.listen(client));
+            if home::spawn("what came to an object meanwhile", hear).is_err() {
+                drop(self.listen(client));
+            }
+        }
     }
 
     /// Before this process shuts a queue.
@@ -215,11 +229,55 @@ impl Server {
 }
 
 impl Ears {
+    /// Reads what others have sent before what was read of this client, or before now; of whom something is held.
+    fn gather(&mut self, page: &Page, client: Option<ClientId>, news: &mut News) -> Vec<ClientId> {
+        let first = news.frames.len();
+        let before = page.stamps();
+        let is_other = |ear: &&Ear| Some(ear.remote.client) != client;
+        let mut others = self.list.iter().filter(is_other);
+        if others.any(|ear| ear.has_sent(page)) {
+            // With the rest of this one's, which may come before what those say.
+            self.read_sent(page, news);
+        }
+        if news.is_end() {
+            // Nothing is held: it would come too late, and its sender has perhaps seen no mark.
+            self.hear_all(page, news);
+            return Vec::new();
+        }
+        self.hold(before, first, news)
+    }
+
     fn read_sent(&mut self, page: &Page, news: &mut News) {
         for ear in self.list.iter_mut().filter(|ear| ear.has_sent(page)) {
             // The end of a connection is for the task that serves it.
             let _ = ear.read(ALL, news);
         }
+    }
+
+    /// Keeps all but what was read first and puts whose stamps had been taken when there were so many. Calls have no stamps:
+    /// what was before them is known to be read only if they were read first. Of one client a put may so pass a call or a
+    /// later put; then those are not after it.
+    fn hold(&mut self, before: u32, first: usize, news: &mut News) -> Vec<ClientId> {
+        let is_early = |stamp: u32| stamp.wrapping_sub(before).cast_signed() < 0;
+        let is_due = |(at, (_, frame)): (usize, &(Arc<Remote>, Frame))| {
+            at < first || stamp(frame).is_some_and(is_early)
+        };
+        let mut held = Vec::new();
+        if news.frames.iter().enumerate().all(is_due) {
+            return held;
+        }
+        for (at, new) in std::mem::take(&mut news.frames).into_iter().enumerate() {
+            match self.position(new.0.client).map(|at| &mut self.list[at]) {
+                Some(ear) if !is_due((at, &new)) => {
+                    if ear.held.is_empty() {
+                        held.push(new.0.client);
+                    }
+                    ear.held.push_back(new.1);
+                }
+                _ => news.frames.push(new),
+            }
+        }
+        held
     }
 
     /// All that was sent by puts that will not ask what became of them.
