@@ -133,6 +133,17 @@ seed loom lock:: $turns 'if times > 0 {
             word.clear_sent();
         }' ''
 
+waiters=src/ipc/broker/waiters.rs
+
+# One who waits for room in the socket is relied on to read, and one who waits for room to say that he gives up.
+seed shuttle waiters:: $waiters 'listens: false,' 'listens: true,'
+seed shuttle waiters:: models/src/waiters.rs 'self.give_up(number);' 'self.send(Said::GiveUp(number));'
+seed shuttle waiters:: $waiters 'waiter.listens = true;' ''
+seed shuttle waiters:: models/src/waiters.rs '// Seed: without this look.
+                    if slot.take() {
+                        return true;
+                    }' ''
+
 claim=src/task/claim.rs
 select=models/src/select.rs
 

@@ -12,6 +12,7 @@ mod ipc {
     pub(crate) mod word;
     pub(crate) mod broker {
         pub(crate) mod turns;
+        pub(crate) mod waiters;
     }
 }
 
@@ -69,3 +70,5 @@ mod quiescence;
 mod select;
 #[cfg(all(test, loom))]
 mod sleep;
+#[cfg(all(test, shuttle))]
+mod waiters;

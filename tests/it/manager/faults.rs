@@ -13,6 +13,7 @@ use greenloom::process::{Process, send_signal};
 use greenloom::signal::Signal;
 
 use super::LONG;
+use crate::watch::watched;
 
 /// Waits for what comes soon.
 #[track_caller]
@@ -307,4 +308,31 @@ fn big_values_cross_beside_small_ones() {
         }
     });
     assert_eq!(dict.len(), Ok(3));
+}
+
+/// Answers that nobody reads keep a manager from listening, and calls that it does not listen to fill the socket: so
+/// whoever waits for room to call must not be the one whom all others rely on to read.
+#[test]
+fn big_calls_and_big_answers_do_not_stand_in_each_other_s_way() {
+    watched(|| {
+        const BIG: usize = 2 << 20;
+        let manager = Manager::start().unwrap();
+        let dict: Dict<u32, String> = manager.dict().unwrap();
+        let big = "x".repeat(BIG);
+        dict.insert(&0, &big).unwrap();
+        std::thread::scope(|threads| {
+            for number in 0..12 {
+                let (dict, big) = (&dict, &big);
+                threads.spawn(move || {
+                    for _ in 0..20 {
+                        // More answers than calls, for there must be some in line.
+                        match number % 4 {
+                            0 => drop(dict.insert(&number, big).unwrap()),
+                            _ => assert_eq!(dict.get(&0).unwrap().map(|it| it.len()), Some(BIG)),
+                        }
+                    }
+                });
+            }
+        });
+    });
 }
