@@ -103,6 +103,9 @@ impl<T> Queue<T> {
 
     /// As [`put`](Self::put), if there is room now.
     ///
+    /// It does not wait for room in the queue, but as long as the process that serves it takes to say whether there is; of
+    /// a queue without bounds, while the connection to that process has no room.
+    ///
     /// # Errors
     ///
     /// As there, and [`PutError::Full`].

@@ -8,7 +8,7 @@ use greenloom::ipc::{
 use greenloom::process::{Builder, Process, send_signal};
 use greenloom::signal::Signal;
 
-use super::util::Random;
+use super::util::{Random, stop_process};
 
 /// Long enough for anything that comes at all.
 const LONG: Duration = Duration::from_secs(60);
@@ -203,7 +203,7 @@ fn a_put_that_is_cancelled_half_way_hides_no_later_one() {
     let (conn, its) = pipe::<(), Option<Queue<String>>>().unwrap();
     let child = Process::spawn(look_at_once, its).unwrap();
     let queue = conn.recv().unwrap().unwrap();
-    send_signal(child.id(), Signal::STOP).unwrap();
+    stop_process(child.id());
     // Longer than the socket has room for.
     let long = "x".repeat(1 << 20);
     let short = Duration::from_millis(5);
@@ -250,7 +250,7 @@ fn who_has_a_limit_is_not_kept_by_a_server_that_is_stopped_and_nothing_is_lost()
     let (queue, tasks, lock, semaphore, event) = conn.recv().unwrap();
     // Known before, so that nobody has to ask.
     assert!(lock.try_acquire().unwrap().is_none());
-    send_signal(child.id(), Signal::STOP).unwrap();
+    stop_process(child.id());
     let begun = Instant::now();
     let short = Duration::from_millis(5);
     assert_eq!(queue.get_timeout(short), Err(GetError::Empty));
@@ -310,7 +310,7 @@ fn what_a_stopped_and_killed_process_was_not_given_comes_back_in_order() {
     let builder = Builder::new().daemon(true);
     let child = builder.spawn(wait_at_once, (queue.clone(), its)).unwrap();
     conn.recv().unwrap();
-    send_signal(child.id(), Signal::STOP).unwrap();
+    stop_process(child.id());
     // More than its socket has room for.
     for number in 0..TAKERS {
         queue

@@ -9,7 +9,7 @@ use greenloom::ipc::{Conn, GetError, JoinableQueue, Queue, pipe};
 use greenloom::process::{Builder, Process, send_signal};
 use greenloom::signal::Signal;
 
-use super::util::Random;
+use super::util::{Random, stop_process};
 
 /// Long enough for anything that comes at all.
 const LONG: Duration = Duration::from_secs(60);
@@ -171,7 +171,7 @@ fn who_did_not_wait_any_longer_is_not_given_what_he_put_later() {
     let child = Process::spawn(serve, its).unwrap();
     let queue = conn.recv().unwrap();
     for _ in 0..10 {
-        send_signal(child.id(), Signal::STOP).unwrap();
+        stop_process(child.id());
         let short = Duration::from_millis(1);
         assert_eq!(queue.get_timeout(short), Err(GetError::Empty));
         queue.put(&"mine".to_owned()).unwrap();
@@ -193,7 +193,7 @@ fn a_long_item_has_left_when_a_put_with_a_limit_returns() {
     let (conn, its) = pipe::<(), Queue<String>>().unwrap();
     let child = Process::spawn(serve, its).unwrap();
     let queue = conn.recv().unwrap();
-    send_signal(child.id(), Signal::STOP).unwrap();
+    stop_process(child.id());
     let goes_on = Arc::new(AtomicBool::new(false));
     let (id, flag) = (child.id(), goes_on.clone());
     let go_on = thread::spawn(move || {

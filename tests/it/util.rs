@@ -37,6 +37,25 @@ pub(crate) fn may_have(descriptors: u64) -> bool {
     may
 }
 
+/// Stops a process and waits until it has stopped: the signal only asks for that, and its threads may go on for a while.
+#[cfg(feature = "process")]
+pub(crate) fn stop_process(id: u32) {
+    use std::fs;
+
+    greenloom::process::send_signal(id, greenloom::signal::Signal::STOP).unwrap();
+    let is_stopped = |thread: std::io::Result<fs::DirEntry>| {
+        // The state comes behind the name in brackets. A thread may end meanwhile.
+        let stat = fs::read_to_string(thread.unwrap().path().join("stat")).unwrap_or_default();
+        let state = stat.rsplit(") ").next().unwrap();
+        state.is_empty() || state.starts_with('T')
+    };
+    let threads = format!("/proc/{id}/task");
+    while !fs::read_dir(&threads).unwrap().all(is_stopped) {
+        // Real time: another process stops when it is scheduled.
+        std::thread::yield_now();
+    }
+}
+
 /// Repeatable random numbers (xorshift).
 pub(crate) struct Random(u64);
 

@@ -13,6 +13,7 @@ use greenloom::process::{Process, send_signal};
 use greenloom::signal::Signal;
 
 use super::LONG;
+use crate::util::stop_process;
 use crate::watch::watched;
 
 /// Waits for what comes soon.
@@ -203,7 +204,7 @@ fn a_manager_that_is_stopped_costs_who_has_a_limit_no_more_than_that_and_some_se
     let manager = Manager::start().unwrap();
     let (queue, value) = (manager.queue::<u32>().unwrap(), manager.value(&1).unwrap());
     let id = manager.process_id().unwrap();
-    send_signal(id, Signal::STOP).unwrap();
+    stop_process(id);
     let begun = Instant::now();
     let without = std::thread::spawn({
         let queue = queue.clone();
