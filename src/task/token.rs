@@ -40,7 +40,8 @@ impl Reason {
     /// # Examples
     ///
     /// ```
-    ///     /// let token = greenloom::task::CancelToken::new();
+    /// use std::io;
+    /// let token = greenloom::task::CancelToken::new();
     /// token.cancel_with(io::Error::other("disk full"));
     /// let reason = token.reason().unwrap();
     /// assert_eq!(reason.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::Other);
