@@ -28,14 +28,19 @@ seed() {
         --manifest-path "$copy/models/Cargo.toml" >"$copy/log" 2>&1; then
         echo "BROKEN  $file: $4"
         failures=$((failures + 1))
-    elif RUSTFLAGS="--cfg $checker" LOOM_MAX_PREEMPTIONS=2 timeout 300 cargo test --quiet --release \
-        --target-dir "models/target/seeded-$checker" --manifest-path "$copy/models/Cargo.toml" \
-        -- "$tests" >"$copy/log" 2>&1; then
-        echo "MISSED  $file: $4"
-        failures=$((failures + 1))
-    else
-        echo "found   $file: $4"
+        return
     fi
+    status=0
+    RUSTFLAGS="--cfg $checker" LOOM_MAX_PREEMPTIONS=2 timeout 300 cargo test --quiet --release \
+        --target-dir "models/target/seeded-$checker" --manifest-path "$copy/models/Cargo.toml" \
+        -- "$tests" >"$copy/log" 2>&1 || status=$?
+    case $status in
+    0) echo "MISSED  $file: $4" ;;
+    # Looked for five minutes, and found nothing: no proof of anything.
+    124) echo "UNDONE  $file: $4" ;;
+    *) echo "found   $file: $4"; return ;;
+    esac
+    failures=$((failures + 1))
 }
 
 deque=src/scheduler/deque.rs
@@ -95,12 +100,30 @@ seed shuttle quiescence:: $sleep 'if !self.all_hopeless(&book) {
 seed shuttle quiescence:: $sleep 'book.epoch += 1;' ''
 seed shuttle quiescence:: $sleep 'book.hopeless_count -= usize::from(std::mem::take(&mut book.hopeless[worker]));' ''
 
+letterbox=src/scheduler/letterbox.rs
+
+seed loom letterbox:: $letterbox '!self.0.swap(true, Ordering::AcqRel)' '!self.0.swap(true, Ordering::Relaxed)'
+seed loom letterbox:: $letterbox 'self.0.swap(false, Ordering::AcqRel);' 'self.0.store(false, Ordering::Release);'
+seed loom letterbox:: $letterbox 'let mut letters = lock(&self.letters);
+        std::mem::swap(&mut *letters, into);' 'std::mem::swap(&mut *lock(&self.letters), into);'
+seed loom letterbox:: models/src/letterbox.rs 'self.world.announced.receive();
+                    self.is_ready |= self.phases.wake(KEY) == AfterWake::Enqueue;' \
+    'self.is_ready |= self.phases.wake(KEY) == AfterWake::Enqueue;
+                    self.turn();
+                    self.world.announced.receive();'
+seed loom letterbox:: $letterbox 'self.is_filled.store(true, Ordering::Release);
+        if is_news {' 'if is_news { self.is_filled.store(true, Ordering::Release);'
+# One who looks out for letters alone, and is called away by one, has passed his duty on before.
+seed loom sleep:: models/src/sleep.rs 'if looks_out {
+                world.ring(world.sleepers.stop_search(0, || world.more()));' 'if looks_out {
+                let _ = world.sleepers.stop_search(0, || world.more());'
+
 word=src/ipc/word.rs
 turns=src/ipc/broker/turns.rs
 
 seed loom lock:: $word 'compare_exchange(me, 0, Ordering::Release' 'compare_exchange(me, 0, Ordering::Relaxed'
 seed loom lock:: $word 'Some((free | SENT, Left::Send))' 'Some((free, Left::Nothing))'
-seed loom lock:: $word 'true if seen & STRICT != 0 => None,' ''
+seed loom lock:: $word 'left.unwrap_or(Left::HandOver)' 'left.unwrap_or(Left::Nothing)'
 seed loom lock:: $word 'word & (CLIENT | STRICT) == 0' 'word & STRICT == 0'
 seed loom lock:: $turns 'word.free(client, true);
         self.send(word, tell);' 'word.free(client, true);
@@ -109,6 +132,17 @@ seed loom lock:: $turns 'word.free(client, true);' ''
 seed loom lock:: $turns 'if times > 0 {
             word.clear_sent();
         }' ''
+
+waiters=src/ipc/broker/waiters.rs
+
+# One who waits for room in the socket is relied on to read, and one who waits for room to say that he gives up.
+seed shuttle waiters:: $waiters 'listens: false,' 'listens: true,'
+seed shuttle waiters:: models/src/waiters.rs 'self.give_up(number);' 'self.send(Said::GiveUp(number));'
+seed shuttle waiters:: $waiters 'waiter.listens = true;' ''
+seed shuttle waiters:: models/src/waiters.rs '// Seed: without this look.
+                    if slot.take() {
+                        return true;
+                    }' ''
 
 claim=src/task/claim.rs
 select=models/src/select.rs

@@ -4,6 +4,7 @@
 #[path = "../../src/base"]
 mod base {
     pub(crate) mod primitive;
+    pub(crate) mod table;
 }
 
 #[path = "../../src/ipc"]
@@ -11,12 +12,15 @@ mod ipc {
     pub(crate) mod word;
     pub(crate) mod broker {
         pub(crate) mod turns;
+        pub(crate) mod waiters;
     }
 }
 
 #[path = "../../src/scheduler"]
 mod scheduler {
     pub(crate) mod deque;
+    pub(crate) mod letterbox;
+    pub(crate) mod phases;
     pub(crate) mod sleep;
 }
 
@@ -57,6 +61,8 @@ mod door;
 #[cfg(all(test, loom))]
 mod join;
 #[cfg(all(test, loom))]
+mod letterbox;
+#[cfg(all(test, loom))]
 mod lock;
 #[cfg(all(test, shuttle))]
 mod quiescence;
@@ -64,3 +70,5 @@ mod quiescence;
 mod select;
 #[cfg(all(test, loom))]
 mod sleep;
+#[cfg(all(test, shuttle))]
+mod waiters;

@@ -163,10 +163,19 @@ fn no_job_is_left_beside_a_sleeper() {
 
 #[test]
 fn a_searcher_called_away_by_its_inbox_passes_its_duty_on() {
+    called_away(false);
+}
+
+#[test]
+fn so_does_one_that_looks_out_for_letters_before_it_sleeps() {
+    called_away(true);
+}
+
+fn called_away(looks_out: bool) {
     // Three threads that lock: at three preemptions this alone takes minutes (it passes).
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(2);
-    model.check(|| {
+    model.check(move || {
         let world = World::new(2);
         let begun = || world.all_begun[0].notify();
         // Worker 1 sleeps, and begins what there is when it is woken. (A spurious return of `wait` ends
@@ -203,9 +212,15 @@ fn a_searcher_called_away_by_its_inbox_passes_its_duty_on() {
             if world.take() {
                 world.ring(world.sleepers.stop_search(0, || world.more()));
                 begun();
-            } else {
-                world.sleep(0, Hope::Hopeful, || called() || world.more());
+                continue;
             }
+            if looks_out {
+                world.ring(world.sleepers.stop_search(0, || world.more()));
+                if called() {
+                    break;
+                }
+            }
+            world.sleep(0, Hope::Hopeful, || called() || world.more());
         }
         world.ring(world.sleepers.stop_search(0, || world.more()));
         world.all_begun[0].wait();

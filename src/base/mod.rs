@@ -4,6 +4,7 @@
 pub(crate) mod clock;
 #[cfg(feature = "runtime")]
 pub(crate) mod error;
+pub(crate) mod finally;
 #[cfg(feature = "runtime")]
 pub(crate) mod firm;
 pub(crate) mod payload;

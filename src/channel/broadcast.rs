@@ -33,7 +33,8 @@ use crate::base::clock::Deadline;
 use crate::scheduler::park::{self, Count, Describe, Wait};
 use crate::sync::latch::Latch;
 
-use super::crowd::{self, Crowd, END, Passed, Place};
+use super::audience::{self, Audience, Hall, Leavers, Line};
+use super::crowd::{self, Crowd, END, Passed};
 use super::error::SendError;
 
 pub use error::{RecvError, RecvTimeoutError, TryRecvError};
@@ -79,12 +80,8 @@ pub fn broadcast<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
             slots: VecDeque::new(),
             oldest: 0,
             abreast: 1,
-            senders: 1,
-            receivers: 1,
             is_closed: false,
-            line: Crowd::new(),
-            desertions: 0,
-            leavers: Crowd::new(),
+            audience: Audience::new(),
         }),
     });
     let sender = Sender {
@@ -121,15 +118,9 @@ struct State<T> {
     oldest: u64,
     /// Receivers that have had everything.
     abreast: usize,
-    senders: usize,
-    receivers: usize,
     is_closed: bool,
-    /// Receivers that wait, with the number of the newest value as it was then.
-    line: Crowd,
-    /// How often the last receiver has gone.
-    desertions: u64,
-    /// Senders that wait until no receiver is left, with the number of desertions as it was then.
-    leavers: Crowd,
+    /// It waits for numbers of values.
+    audience: Audience,
 }
 
 struct Slot<T> {
@@ -137,12 +128,6 @@ struct Slot<T> {
     /// Receivers that get this one next.
     at: usize,
 }
-
-/// A channel as its waiting receivers see it.
-struct Line<'a, T>(&'a Channel<T>);
-
-/// A channel as those see it who wait for the last receiver's going.
-struct Leavers<'a, T>(&'a Channel<T>);
 
 // As std's channels: no user code runs while the insides are in between two states.
 impl<T> UnwindSafe for Sender<T> {}
@@ -177,15 +162,15 @@ impl<T> Sender<T> {
         // Allocated outside of the latch.
         let value = Arc::new(value);
         let mut state = channel.state.lock();
-        if state.is_closed || state.receivers == 0 {
+        if state.is_closed || state.audience.receivers == 0 {
             drop(state);
             let value = Arc::into_inner(value).expect("nobody else has seen it");
             return Err(SendError(value));
         }
         let overwritten = state.push(value, channel.capacity);
-        let receivers = state.receivers;
+        let receivers = state.audience.receivers;
         let newest = state.next();
-        let called = state.line.call(newest);
+        let called = state.audience.line.call(newest);
         drop(state);
         called.wake(&Line(channel));
         drop(overwritten);
@@ -204,9 +189,9 @@ impl<T> Sender<T> {
     pub fn close(&self) -> bool {
         let mut state = self.channel.state.lock();
         let was_closed = std::mem::replace(&mut state.is_closed, true);
-        let called = state.line.call(END);
+        let called = state.audience.line.call(END);
         drop(state);
-        called.wake(&Line(&self.channel));
+        called.wake(&Line(&*self.channel));
         !was_closed
     }
 
@@ -234,18 +219,8 @@ impl<T> Sender<T> {
     #[track_caller]
     fn closed_until(&self, deadline: Deadline) -> bool {
         let channel = &*self.channel;
-        let mut state = channel.state.lock();
-        if state.receivers == 0 {
-            return true;
-        }
-        let desertions = state.desertions;
-        let ticket = state.leavers.join(desertions);
-        drop(state);
-        let wait = Wait::new("channel.broadcast_closed")
-            .on(channel)
-            .until(deadline);
-        // Called, it is over: there was a moment without receivers.
-        crowd::wait_firmly(&Leavers(channel), ticket, &wait)
+        let wait = Wait::new("channel.broadcast_closed").on(channel);
+        audience::wait_deserted(channel, &wait.until(deadline))
     }
 
     /// How many values are kept: those that some receiver has not had yet.
@@ -292,7 +267,7 @@ impl<T> Receiver<T> {
             return Err(TryRecvError::Lagged(state.oldest - next));
         }
         if next == state.next() {
-            return Err(match state.is_closed || state.senders == 0 {
+            return Err(match state.is_closed || state.audience.senders == 0 {
                 true => TryRecvError::Disconnected,
                 false => TryRecvError::Empty,
             });
@@ -305,7 +280,7 @@ impl<T> Receiver<T> {
     pub(super) fn in_line<R>(&self, act: impl FnOnce(&mut Crowd, u64) -> R) -> R {
         let mut state = self.channel.state.lock();
         let newest = state.next();
-        act(&mut state.line, newest)
+        act(&mut state.audience.line, newest)
     }
 
     /// As `try_recv`, without the clone.
@@ -329,7 +304,7 @@ impl<T> Receiver<T> {
                 Err(TryRecvError::Empty) => {}
             }
             let newest = state.next();
-            let ticket = state.line.join(newest);
+            let ticket = state.audience.line.join(newest);
             drop(state);
             let wait = Wait::new("channel.broadcast").on(channel).until(deadline);
             match crowd::wait(&Line(channel), ticket, &wait) {
@@ -421,7 +396,7 @@ impl<T: Clone> Receiver<T> {
 impl<T> Channel<T> {
     fn subscribe(self: &Arc<Self>) -> Receiver<T> {
         let mut state = self.state.lock();
-        state.receivers += 1;
+        state.audience.receivers += 1;
         state.abreast += 1;
         let next = state.next();
         drop(state);
@@ -494,16 +469,11 @@ impl<T> Drop for Receiver<T> {
         let mut state = self.channel.state.lock();
         let next = *self.next.get_mut();
         *state.stand(next) -= 1;
-        state.receivers -= 1;
+        let called = state.audience.desert();
         let mut unwanted = state.trim();
-        if state.receivers == 0 {
-            state.desertions += 1;
-            let desertions = state.desertions;
-            let called = state.leavers.call(desertions);
-            drop(state);
-            called.wake(&Leavers(&self.channel));
-        } else {
-            drop(state);
+        drop(state);
+        if let Some(called) = called {
+            called.wake(&Leavers(&*self.channel));
         }
         while !unwanted.is_empty() {
             // Outside of the latch, and before it is entered again.
@@ -519,7 +489,7 @@ impl<T> Clone for Receiver<T> {
         let mut state = self.channel.state.lock();
         let next = self.next.load(Ordering::Relaxed);
         *state.stand(next) += 1;
-        state.receivers += 1;
+        state.audience.receivers += 1;
         drop(state);
         Receiver::new(self.channel.clone(), next)
     }
@@ -527,7 +497,7 @@ impl<T> Clone for Receiver<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        self.channel.state.lock().senders += 1;
+        self.channel.state.lock().audience.senders += 1;
         Sender {
             channel: self.channel.clone(),
         }
@@ -536,13 +506,7 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        let mut state = self.channel.state.lock();
-        state.senders -= 1;
-        if state.senders == 0 {
-            let called = state.line.call(END);
-            drop(state);
-            called.wake(&Line(&self.channel));
-        }
+        audience::retire(&*self.channel);
     }
 }
 
@@ -552,7 +516,7 @@ macro_rules! end {
         impl<T> $End<T> {
             /// How many receivers there are.
             pub fn receiver_count(&self) -> usize {
-                self.channel.state.lock().receivers
+                self.channel.state.lock().audience.receivers
             }
 
             /// How many of the last values are kept for the slow.
@@ -563,7 +527,7 @@ macro_rules! end {
             /// Whether nothing more will be sent: it was closed, or every sender is gone.
             pub fn is_closed(&self) -> bool {
                 let state = self.channel.state.lock();
-                state.is_closed || state.senders == 0
+                state.is_closed || state.audience.senders == 0
             }
 
             /// Whether both are ends of the same channel.
@@ -588,15 +552,9 @@ macro_rules! end {
 end!(Sender);
 end!(Receiver);
 
-impl<T> Place for Line<'_, T> {
-    fn enter<R>(&self, act: impl FnOnce(&mut Crowd) -> R) -> R {
-        act(&mut self.0.state.lock().line)
-    }
-}
-
-impl<T> Place for Leavers<'_, T> {
-    fn enter<R>(&self, act: impl FnOnce(&mut Crowd) -> R) -> R {
-        act(&mut self.0.state.lock().leavers)
+impl<T> Hall for Channel<T> {
+    fn with<R>(&self, act: impl FnOnce(&mut Audience) -> R) -> R {
+        act(&mut self.state.lock().audience)
     }
 }
 
@@ -605,7 +563,7 @@ impl<T> Describe for Channel<T> {
         // Written outside of the latch: the formatter may be anybody's.
         let (senders, receivers) = {
             let state = self.state.lock();
-            (state.senders, state.receivers)
+            (state.audience.senders, state.audience.receivers)
         };
         let receivers = Count(receivers, "receiver");
         let senders = Count(senders, "sender");

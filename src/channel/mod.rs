@@ -35,6 +35,7 @@
 //! ```
 
 mod arms;
+mod audience;
 pub mod broadcast;
 mod core;
 mod crowd;

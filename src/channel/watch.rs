@@ -18,7 +18,8 @@ use crate::sync::latch::Latch;
 use crate::sync::{Mutex, MutexGuard};
 use crate::task::select::Waitable;
 
-use super::crowd::{self, Crowd, END, Passed, Place};
+use super::audience::{self, Audience, Hall, Leavers, Line};
+use super::crowd::{self, Crowd, Passed};
 use super::error::{RecvError, RecvTimeoutError, SendError};
 use super::look_arm::{LookArm, Looked};
 
@@ -46,11 +47,7 @@ pub fn watch<T>(value: T) -> (Sender<T>, Receiver<T>) {
         state: Latch::new(State {
             value: Arc::new(value),
             version: 0,
-            senders: 1,
-            receivers: 1,
-            line: Crowd::new(),
-            desertions: 0,
-            leavers: Crowd::new(),
+            audience: Audience::new(),
         }),
     });
     let sender = Sender {
@@ -86,21 +83,9 @@ struct State<T> {
     value: Arc<T>,
     /// How often it has changed.
     version: u64,
-    senders: usize,
-    receivers: usize,
-    /// Receivers that wait, with the last change that they have seen: the latest, then.
-    line: Crowd,
-    /// How often the last receiver has gone.
-    desertions: u64,
-    /// Senders that wait until no receiver is left, with the number of desertions as it was then.
-    leavers: Crowd,
+    /// It waits for changes after the last one that it has seen: the latest, then.
+    audience: Audience,
 }
-
-/// A channel as its waiting receivers see it.
-struct Line<'a, T>(&'a Channel<T>);
-
-/// A channel as those see it who wait for the last receiver's going.
-struct Leavers<'a, T>(&'a Channel<T>);
 
 // As std's channels: no user code runs while the insides are in between two states.
 impl<T> UnwindSafe for Sender<T> {}
@@ -203,7 +188,7 @@ impl<T> Sender<T> {
     /// A receiver that has seen the value as it is now.
     pub fn subscribe(&self) -> Receiver<T> {
         let mut state = self.channel.state.lock();
-        state.receivers += 1;
+        state.audience.receivers += 1;
         let seen = state.version;
         drop(state);
         Receiver::new(self.channel.clone(), seen)
@@ -237,18 +222,8 @@ impl<T> Sender<T> {
     #[track_caller]
     fn closed_until(&self, deadline: Deadline) -> bool {
         let channel = &*self.channel;
-        let mut state = channel.state.lock();
-        if state.receivers == 0 {
-            return true;
-        }
-        let desertions = state.desertions;
-        let ticket = state.leavers.join(desertions);
-        drop(state);
-        let wait = Wait::new("channel.watch_closed")
-            .on(channel)
-            .until(deadline);
-        // Called, it is over: there was a moment without receivers.
-        crowd::wait_firmly(&Leavers(channel), ticket, &wait)
+        let wait = Wait::new("channel.watch_closed").on(channel);
+        audience::wait_deserted(channel, &wait.until(deadline))
     }
 
     #[track_caller]
@@ -275,7 +250,7 @@ impl<T> Receiver<T> {
     pub fn has_changed(&self) -> Result<bool, RecvError> {
         let state = self.channel.state.lock();
         let has_changed = self.seen.load(Ordering::Relaxed) != state.version;
-        match has_changed || state.senders > 0 {
+        match has_changed || state.audience.senders > 0 {
             true => Ok(has_changed),
             false => Err(RecvError),
         }
@@ -413,13 +388,13 @@ impl<T> Channel<T> {
         if state.version != seen {
             return Ok(());
         }
-        if state.senders == 0 {
+        if state.audience.senders == 0 {
             return Err(RecvTimeoutError::Disconnected);
         }
         if deadline == Deadline::PASSED {
             return Err(RecvTimeoutError::Timeout);
         }
-        let ticket = state.line.join(seen);
+        let ticket = state.audience.line.join(seen);
         drop(state);
         let wait = Wait::new("channel.watch").on(self).until(deadline);
         match crowd::wait(&Line(self), ticket, &wait) {
@@ -438,13 +413,13 @@ impl<T> Channel<T> {
         even_for_nobody: bool,
     ) -> Result<Arc<T>, Arc<T>> {
         let mut state = self.state.lock();
-        if state.receivers == 0 && !even_for_nobody {
+        if state.audience.receivers == 0 && !even_for_nobody {
             return Err(value);
         }
         let old = std::mem::replace(&mut state.value, value);
         state.version += 1;
         let version = state.version;
-        let called = state.line.call(version);
+        let called = state.audience.line.call(version);
         drop(state);
         drop(writing);
         called.wake(&Line(self));
@@ -460,7 +435,7 @@ impl<T> Channel<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        self.channel.state.lock().senders += 1;
+        self.channel.state.lock().audience.senders += 1;
         Sender {
             channel: self.channel.clone(),
         }
@@ -470,7 +445,7 @@ impl<T> Clone for Sender<T> {
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
         let mut state = self.channel.state.lock();
-        state.receivers += 1;
+        state.audience.receivers += 1;
         let seen = self.seen.load(Ordering::Relaxed);
         drop(state);
         Receiver::new(self.channel.clone(), seen)
@@ -479,26 +454,15 @@ impl<T> Clone for Receiver<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        let mut state = self.channel.state.lock();
-        state.senders -= 1;
-        if state.senders == 0 {
-            let called = state.line.call(END);
-            drop(state);
-            called.wake(&Line(&self.channel));
-        }
+        audience::retire(&*self.channel);
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let mut state = self.channel.state.lock();
-        state.receivers -= 1;
-        if state.receivers == 0 {
-            state.desertions += 1;
-            let desertions = state.desertions;
-            let called = state.leavers.call(desertions);
-            drop(state);
-            called.wake(&Leavers(&self.channel));
+        let called = self.channel.with(Audience::desert);
+        if let Some(called) = called {
+            called.wake(&Leavers(&*self.channel));
         }
     }
 }
@@ -514,7 +478,7 @@ macro_rules! end {
 
             /// How many receivers there are.
             pub fn receiver_count(&self) -> usize {
-                self.channel.state.lock().receivers
+                self.channel.state.lock().audience.receivers
             }
 
             /// Whether both are ends of the same channel.
@@ -537,15 +501,9 @@ macro_rules! end {
 end!(Sender);
 end!(Receiver);
 
-impl<T> Place for Line<'_, T> {
-    fn enter<R>(&self, act: impl FnOnce(&mut Crowd) -> R) -> R {
-        act(&mut self.0.state.lock().line)
-    }
-}
-
-impl<T> Place for Leavers<'_, T> {
-    fn enter<R>(&self, act: impl FnOnce(&mut Crowd) -> R) -> R {
-        act(&mut self.0.state.lock().leavers)
+impl<T> Hall for Channel<T> {
+    fn with<R>(&self, act: impl FnOnce(&mut Audience) -> R) -> R {
+        act(&mut self.state.lock().audience)
     }
 }
 
@@ -559,7 +517,7 @@ impl<T> Looked for Receiver<T> {
         if self.seen.swap(latest, Ordering::Relaxed) != latest {
             return Some(Ok(()));
         }
-        (state.senders == 0).then_some(Err(RecvError))
+        (state.audience.senders == 0).then_some(Err(RecvError))
     }
 
     fn give(found: Self::Found) -> Self::Outcome {
@@ -569,7 +527,7 @@ impl<T> Looked for Receiver<T> {
     fn in_line<R>(&self, act: impl FnOnce(&mut Crowd, u64) -> R) -> R {
         let mut state = self.channel.state.lock();
         let latest = state.version;
-        act(&mut state.line, latest)
+        act(&mut state.audience.line, latest)
     }
 
     fn object(&self) -> &dyn Describe {
@@ -595,7 +553,7 @@ impl<T> Describe for Channel<T> {
         // Written outside of the latch: the formatter may be anybody's.
         let (senders, receivers) = {
             let state = self.state.lock();
-            (state.senders, state.receivers)
+            (state.audience.senders, state.audience.receivers)
         };
         let receivers = Count(receivers, "receiver");
         let senders = Count(senders, "sender");

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::ambient::Link;
 use super::engine::{Engine, Plan, Refusal, Step};
 use super::error::{ResumeError, StackError};
 use super::signature::Signature;
@@ -151,8 +152,11 @@ impl<In: 'static, Yield: 'static, Out: 'static> Coroutine<In, Yield, Out> {
         let engine = Engine::new(
             plan,
             Signature::of::<In, Yield>(),
-            move |y: &Yielder<'_, In, Yield>, first: Option<In>| {
-                body(y, first.expect("a coroutine starts with an input"))
+            move |link: &Link<In, Yield>, first: Option<In>| {
+                body(
+                    &Yielder::new(link),
+                    first.expect("a coroutine starts with an input"),
+                )
             },
         )?;
         Ok(Coroutine { engine })

@@ -22,9 +22,8 @@ use super::ambient::{self, Link, Phase};
 use super::error::StackError;
 use super::raw::{RawCoroutine, RawYielder};
 use super::signature::Signature;
-use super::thrown::{Order, Payload, is_own_close};
-use super::unwinding;
-use super::yielder::Yielder;
+use super::thrown::{Order, is_own_close};
+use super::unwinding::{self, Payload};
 use crate::base::payload;
 use crate::stack::{Kind, Label, Stack, StackSize, thread_acquire};
 
@@ -102,7 +101,7 @@ impl<In, Yield, Out> Shared<In, Yield, Out> {
     /// The root frame: runs `body` once and leaves its end in the cell. It never unwinds.
     pub(super) fn root<'a, F>(self: &Rc<Self>, body: F) -> Root<'a>
     where
-        F: FnOnce(&Yielder<'_, In, Yield>, Option<In>) -> Out + 'a,
+        F: FnOnce(&Link<In, Yield>, Option<In>) -> Out + 'a,
         In: 'a,
         Yield: 'a,
         Out: 'a,
@@ -115,7 +114,7 @@ impl<In, Yield, Out> Shared<In, Yield, Out> {
                 None => {
                     // SAFETY: the body has just been switched to, for the first time.
                     let first = unsafe { link.take_input() };
-                    Ok(body(&Yielder::new(link), first))
+                    Ok(body(link, first))
                 }
                 Some(order) => {
                     drop(body);
@@ -222,7 +221,7 @@ impl<In, Yield, Out> Engine<In, Yield, Out> {
         body: F,
     ) -> Result<Self, StackError>
     where
-        F: FnOnce(&Yielder<'_, In, Yield>, Option<In>) -> Out + 'static,
+        F: FnOnce(&Link<In, Yield>, Option<In>) -> Out + 'static,
         In: 'static,
         Yield: 'static,
         Out: 'static,

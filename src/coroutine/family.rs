@@ -19,10 +19,20 @@ use std::thread;
 use super::ambient::{self, Head, Obstacle};
 use super::engine::{Engine, Step};
 use super::error::SwitchError;
-use super::greenlet::{GreenletExit, TraceKind};
-use super::thrown::Payload;
-use super::unwinding;
+use super::thrown::GreenletExit;
+use super::unwinding::{self, Payload};
 use super::value::Value;
+use crate::base::finally::Finally;
+
+/// How control came to a greenlet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TraceKind {
+    /// With a value.
+    Switch,
+    /// With an error, thrown in or left by a child that died of it.
+    Throw,
+}
 
 /// What a switch delivers.
 pub(super) enum Parcel {
@@ -360,25 +370,17 @@ impl Family {
 
     #[cold]
     fn trace(&self, is_value: bool, left: Option<&Rc<Node>>) {
-        struct Off(Option<Rc<Family>>);
-        impl Drop for Off {
-            fn drop(&mut self) {
-                if let Some(family) = self.0.take() {
-                    family.set_hook(None);
-                }
-            }
-        }
         let hook = self.hook.borrow().clone();
         if let (Some(hook), Some(origin)) = (hook, left) {
             // A hook that panics is taken out, and its panic belongs to the target.
-            let mut off = Off(Some(Family::running()));
+            let off = Finally::new(|| Family::running().set_hook(None));
             let kind = if is_value {
                 TraceKind::Switch
             } else {
                 TraceKind::Throw
             };
             hook(kind, origin, &self.current());
-            off.0 = None;
+            off.cancel();
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 
+use super::ambient::Link;
 use super::coroutine::{State, refused};
 use super::engine::{Engine, Plan, Refusal, Step};
 use super::error::{CloseError, GENERATOR_RUNNING, ResumeError, SendError, StackError, ThrowError};
@@ -67,7 +68,7 @@ impl<Yield: 'static, In: 'static, Out: 'static> Generator<Yield, In, Out> {
         let engine = Engine::new(
             plan,
             Signature::of::<In, Yield>(),
-            move |y: &Yielder<'_, In, Yield>, _: Option<In>| body(y),
+            move |link: &Link<In, Yield>, _: Option<In>| body(&Yielder::new(link)),
         )?;
         Ok(Generator { engine })
     }

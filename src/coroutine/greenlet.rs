@@ -4,45 +4,14 @@ use std::any::Any;
 use std::fmt;
 use std::rc::Rc;
 
+use super::ambient::Link;
 use super::engine::{Engine, Plan};
 use super::error::{ParentError, StackError, SwitchError};
-use super::family::{Body, Family, Node, Parcel};
+use super::family::{Body, Family, Node, Parcel, TraceKind};
 use super::signature::Signature;
 use super::unwinding;
 use super::value::Value;
-use super::yielder::Yielder;
 use crate::stack::Kind;
-
-/// Thrown into a greenlet to end it: it arrives at the parent as a value and is not raised there.
-///
-/// # Examples
-///
-/// ```
-/// use greenloom::coroutine::{Greenlet, GreenletExit};
-///
-/// let worker = Greenlet::new(|(): ()| { Greenlet::current().parent().unwrap().switch(()).unwrap(); });
-/// worker.switch(()).unwrap();
-/// assert!(worker.throw(GreenletExit).unwrap().is::<GreenletExit>());
-/// assert!(worker.is_dead());
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct GreenletExit;
-
-impl fmt::Display for GreenletExit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("greenlet exit")
-    }
-}
-
-/// How control came to a greenlet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TraceKind {
-    /// With a value.
-    Switch,
-    /// With an error, thrown in or left by a child that died of it.
-    Throw,
-}
 
 /// What a trace hook is told after each switch; it runs in `target`.
 #[derive(Debug)]
@@ -120,7 +89,7 @@ impl Greenlet {
     ) -> Result<Greenlet, StackError> {
         let family = Family::running();
         let weak = Rc::downgrade(&family);
-        let start = move |_: &Yielder<'_, (), ()>, _| {
+        let start = move |_: &Link<(), ()>, _| {
             let arrived = {
                 let family = weak.upgrade().expect("whoever switches holds it");
                 family.arrive()
@@ -182,7 +151,7 @@ impl Greenlet {
     /// It unwinds from the greenlet's pending `switch` (no panic hook runs), where
     /// [`catch`](super::catch) intercepts it by type. One that has not started dies without running;
     /// a dead one's nearest living ancestor gets it. Uncaught, it is raised in the parent, except for
-    /// [`GreenletExit`], which the parent gets as a value.
+    /// [`GreenletExit`](super::GreenletExit), which the parent gets as a value.
     ///
     /// # Errors
     ///

@@ -15,6 +15,7 @@
 //! mispredicted, at some ten more. Elsewhere nothing depends on it.
 
 mod builder;
+mod delegate;
 mod error;
 mod family;
 mod generator;
@@ -41,9 +42,10 @@ pub use coroutine::{Coroutine, State};
 pub use error::{
     CloseError, ParentError, ResumeError, SendError, StackError, SwitchError, ThrowError,
 };
+pub use family::TraceKind;
 pub use generator::Generator;
-pub use greenlet::{Greenlet, GreenletExit, TraceEvent, TraceKind};
+pub use greenlet::{Greenlet, TraceEvent};
 pub use scoped::scoped;
-pub use thrown::{Thrown, catch};
+pub use thrown::{GreenletExit, Thrown, catch};
 pub use value::Value;
 pub use yielder::Yielder;

@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::ambient::Link;
 use super::engine::{Engine, Plan, Root, Shared};
 use super::generator::{Generator, of_engine};
 use super::signature::Signature;
@@ -48,7 +49,7 @@ where
 {
     let plan = Plan::plain(Kind::Generator);
     let shared = Shared::new(Signature::BORROWED);
-    let root = shared.root(move |y: &Yielder<'_, In, Yield>, _| body(y));
+    let root = shared.root(move |link: &Link<In, Yield>, _| body(&Yielder::new(link)));
     // SAFETY: only the lifetime of the borrow changes. The box is consumed or dropped before this
     // function returns or unwinds: between here and `end_or_abort`, which runs the body to its end on
     // every path, nothing unwinds. The generator is lent out by reference and cannot leave.

@@ -1,12 +1,9 @@
 //! What is thrown into a suspended body instead of a value, and how a body catches it.
 
-use super::unwinding;
+use super::unwinding::{self, Payload};
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// What unwinding carries.
-pub(super) type Payload = Box<dyn Any + Send>;
 
 /// What a resumer asks of a suspended body.
 pub(super) enum Order {
@@ -112,6 +109,27 @@ impl fmt::Debug for Thrown {
         f.debug_struct("Thrown")
             .field("close", &self.close)
             .finish_non_exhaustive()
+    }
+}
+
+/// Thrown into a greenlet to end it: it arrives at the parent as a value and is not raised there.
+///
+/// # Examples
+///
+/// ```
+/// use greenloom::coroutine::{Greenlet, GreenletExit};
+///
+/// let worker = Greenlet::new(|(): ()| { Greenlet::current().parent().unwrap().switch(()).unwrap(); });
+/// worker.switch(()).unwrap();
+/// assert!(worker.throw(GreenletExit).unwrap().is::<GreenletExit>());
+/// assert!(worker.is_dead());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct GreenletExit;
+
+impl fmt::Display for GreenletExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("greenlet exit")
     }
 }
 

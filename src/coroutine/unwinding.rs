@@ -4,11 +4,13 @@
 //! stays true while a coroutine is suspended in the midst of an unwinding, for good if it is leaked so.
 //! Without a scheduler there is one line of control, and the thread's word is taken.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::thread;
 
-use super::thrown::Payload;
+/// What unwinding carries.
+pub(super) type Payload = Box<dyn Any + Send>;
 
 /// How a scheduler answers for the running task.
 #[derive(Clone, Copy, Debug)]

@@ -19,6 +19,7 @@ use std::process::Stdio;
 use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
+use crate::base::finally::Finally;
 use crate::blocking::unblock;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -288,22 +289,12 @@ impl File {
         lock: fn(&std::fs::File) -> io::Result<()>,
         lock_at_once: fn(&std::fs::File) -> Result<(), TryLockError>,
     ) -> io::Result<()> {
-        /// Unlocks what nobody wants: the one who has asked is gone, and nobody else has locked it since.
-        struct Unwanted(Arc<Shared>);
-        impl Drop for Unwanted {
-            fn drop(&mut self) {
-                let is_locked = self.0.is_locked();
-                if !*is_locked {
-                    // Nobody is there to hear of an error.
-                    let _ = self.0.file.unlock();
-                }
-            }
-        }
         loop {
             let shared = self.shared.clone();
             let locked = unblock(move || {
                 lock(&shared.file)?;
-                io::Result::Ok(Unwanted(shared))
+                // When the one who has asked is gone by then.
+                io::Result::Ok(Finally::new(move || shared.unlock_unwanted()))
             })?;
             // Another one's that nobody wants may have been unlocked just now, and ours with it.
             match self.shared.lock_at_once(lock_at_once) {
@@ -457,6 +448,15 @@ impl Shared {
         lock(&self.file)?;
         *is_locked = true;
         Ok(())
+    }
+
+    /// Unlocks it unless somebody else has locked it since.
+    fn unlock_unwanted(&self) {
+        let is_locked = self.is_locked();
+        if !*is_locked {
+            // Nobody is there to hear of an error.
+            let _ = self.file.unlock();
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::panic::Location;
 use std::sync::Arc;
 
+use crate::base::finally::Finally;
 use crate::scheduler::park;
 use crate::task::{JoinError, scope};
 
@@ -193,18 +194,12 @@ where
 }
 
 /// Does `deed`, and `otherwise` as well if it fails or panics.
-fn or_else<T>(otherwise: impl FnMut(), deed: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    struct Otherwise<F: FnMut()>(F, bool);
-    impl<F: FnMut()> Drop for Otherwise<F> {
-        fn drop(&mut self) {
-            if self.1 {
-                (self.0)();
-            }
-        }
-    }
-    let mut otherwise = Otherwise(otherwise, true);
+fn or_else<T>(otherwise: impl FnOnce(), deed: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let otherwise = Finally::new(otherwise);
     let result = deed();
-    otherwise.1 = result.is_err();
+    if result.is_ok() {
+        otherwise.cancel();
+    }
     result
 }
 

@@ -1,6 +1,7 @@
 //! A connection that many tasks and threads use at once: each message whole, nobody's half message in the way.
 
 use std::cell::Cell;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -16,17 +17,40 @@ use super::link::{Incoming, Outgoing, Wire};
 pub(super) struct Line {
     pub(super) wire: Wire,
     /// Locked by who sends. Inside, what a sender that gave up half way has left for the next.
-    sending: Mutex<Option<Outgoing>>,
+    sending: Mutex<Option<Message>>,
     /// Locked by who receives.
     incoming: Mutex<Incoming>,
+    tally: Option<Arc<dyn Tally>>,
+}
+
+/// Who counts messages that have left.
+pub(super) trait Tally: fmt::Debug + Send + Sync {
+    /// One more has left whole, and none after it.
+    fn count(&self);
+}
+
+#[derive(Debug)]
+struct Message {
+    outgoing: Outgoing,
+    is_counted: bool,
 }
 
 impl Line {
     pub(super) fn new(wire: Wire, incoming: Incoming) -> Arc<Line> {
+        Line::counting(wire, incoming, None)
+    }
+
+    /// With somebody who counts.
+    pub(super) fn counting(
+        wire: Wire,
+        incoming: Incoming,
+        tally: Option<Arc<dyn Tally>>,
+    ) -> Arc<Line> {
         Arc::new(Line {
             wire,
             sending: Mutex::new(None),
             incoming: Mutex::new(incoming),
+            tally,
         })
     }
 
@@ -51,6 +75,39 @@ impl Line {
         limit: Limit,
         is_sent: &Cell<bool>,
     ) -> io::Result<()> {
+        let is_counted = false;
+        let message = Message {
+            outgoing,
+            is_counted,
+        };
+        self.send_message(message, limit, is_sent)
+    }
+
+    /// As `send`, and counts it. When the time is over and a part has left, this waits until the rest has.
+    ///
+    /// # Errors
+    /// As for `send`.
+    #[track_caller]
+    pub(super) fn send_counted(
+        self: &Arc<Self>,
+        outgoing: Outgoing,
+        limit: Limit,
+    ) -> io::Result<()> {
+        let is_counted = true;
+        let message = Message {
+            outgoing,
+            is_counted,
+        };
+        self.send_message(message, limit, &Cell::new(false))
+    }
+
+    #[track_caller]
+    fn send_message(
+        self: &Arc<Self>,
+        message: Message,
+        limit: Limit,
+        is_sent: &Cell<bool>,
+    ) -> io::Result<()> {
         let sending = lock(&self.sending, limit).ok_or(io::ErrorKind::TimedOut)?;
         let mut turn = Turn {
             line: self,
@@ -58,21 +115,35 @@ impl Line {
             is_sent: None,
         };
         if let Some(rest) = &mut *turn.sending {
-            rest.send(&self.wire, limit)?;
-            *turn.sending = None;
+            rest.outgoing.send(&self.wire, limit)?;
+            self.end(&mut turn.sending);
         }
         // Where the turn's end finds it: also a wait that is over before it begins may unwind.
         turn.is_sent = Some(is_sent);
-        let outgoing = turn.sending.insert(outgoing);
-        let sent = outgoing.send(&self.wire, limit);
-        let has_begun = outgoing.has_begun();
-        match sent {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut && has_begun => Ok(()),
-            sent => {
-                is_sent.set(sent.is_ok());
-                *turn.sending = None;
-                sent
+        let message = turn.sending.insert(message);
+        let mut sent = message.outgoing.send(&self.wire, limit);
+        let is_late = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+        if message.outgoing.has_begun() && sent.as_ref().is_err_and(is_late) {
+            if !message.is_counted {
+                return Ok(());
             }
+            sent = message.outgoing.send(&self.wire, Limit::Never);
+        }
+        is_sent.set(sent.is_ok());
+        match sent {
+            Ok(()) => self.end(&mut turn.sending),
+            Err(_) => *turn.sending = None,
+        }
+        sent
+    }
+
+    /// A message has left. It is counted while nobody else can send: one who goes on after his was counted is to know
+    /// that all before it were.
+    fn end(&self, sending: &mut Option<Message>) {
+        if let (Some(message), Some(tally)) = (sending.take(), &self.tally)
+            && message.is_counted
+        {
+            tally.count();
         }
     }
 
@@ -119,7 +190,7 @@ fn lock<T>(mutex: &Mutex<T>, limit: Limit) -> Option<MutexGuard<'_, T>> {
 /// The right to send, and the duty not to leave half a message behind.
 struct Turn<'a> {
     line: &'a Arc<Line>,
-    sending: MutexGuard<'a, Option<Outgoing>>,
+    sending: MutexGuard<'a, Option<Message>>,
     /// Of the message whose turn this is; `None` while what another has left is sent.
     is_sent: Option<&'a Cell<bool>>,
 }
@@ -128,7 +199,7 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         match &*self.sending {
             None => return,
-            Some(rest) if !rest.has_begun() => {
+            Some(rest) if !rest.outgoing.has_begun() => {
                 *self.sending = None;
                 return;
             }
@@ -142,8 +213,10 @@ impl Drop for Turn<'_> {
         let finish = move || {
             let mut sending = line.sending.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(rest) = &mut *sending {
-                let _ = rest.send(&line.wire, Limit::Never);
-                *sending = None;
+                match rest.outgoing.send(&line.wire, Limit::Never) {
+                    Ok(()) => line.end(&mut sending),
+                    Err(_) => *sending = None,
+                }
             }
         };
         if home::spawn("the rest of a message", finish).is_err() {

@@ -117,7 +117,7 @@ impl<T> Queue<T> {
     /// As [`put`](Self::put), waiting no longer than `timeout`.
     ///
     /// Whether there was room in time in a bounded queue is for the process that serves it to say: if that is stopped,
-    /// this waits for it.
+    /// this waits for it. So it does when a part of a long item has left in time.
     ///
     /// # Errors
     ///

@@ -577,3 +577,7 @@ impl<'de, T> Deserialize<'de> for SharedArray<T> {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+#[path = "shared_tests.rs"]
+mod tests;

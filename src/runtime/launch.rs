@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::base::finally::Finally;
 use crate::scheduler::current;
 use crate::scheduler::header::{Spec, TaskId};
 use crate::scheduler::packet::{Farewell, Joiner, new_task};
@@ -77,16 +78,8 @@ fn decline<F, T, E: Farewell>(
     farewell: E,
     why: SpawnError,
 ) -> Result<Joiner<T>, SpawnError> {
-    /// Says it even if the closure's destructor panics.
-    struct Say<E: Farewell>(E);
-
-    impl<E: Farewell> Drop for Say<E> {
-        fn drop(&mut self) {
-            self.0.say();
-        }
-    }
-
-    let _said_last = Say(farewell);
+    // Even if the closure's destructor panics.
+    let _said_last = Finally::new(|| farewell.say());
     drop(closure);
     Err(why)
 }

@@ -134,8 +134,8 @@ impl Suspended {
         }
         if self.frame.addr() & PARK != 0 {
             // Who parked will leave a function or two, and then often comes to wait again, by way of others
-            // that go as deep: what `sleep` touches, clock and timers, is eight lines.
-            for line in [-4, -3, -2, 2, 3] {
+            // that go as deep: what `sleep` touches, clock and timers, is eight or nine lines.
+            for line in [-4, -3, -2, 2, 3, 4] {
                 prefetch(self.frame.wrapping_offset(line));
             }
         }

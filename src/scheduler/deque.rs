@@ -358,6 +358,16 @@ impl<T: Word> Owner<T> {
         head < self.tail.get() && self.is_at(head, item)
     }
 
+    /// Where the item is that stands so far behind the oldest; not to be followed, for a thief may have it.
+    #[inline]
+    pub(crate) fn ahead(&self, ahead: u64) -> *const () {
+        let index = self.inner.head.load(Ordering::Relaxed) + ahead;
+        if index >= self.tail.get() {
+            return std::ptr::null();
+        }
+        self.ring().slot(index).load(Ordering::Relaxed)
+    }
+
     /// Whether this is the newest item, as far as can be said without taking it.
     #[inline]
     pub(crate) fn is_back(&self, item: &T) -> bool {

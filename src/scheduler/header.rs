@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::stack::StackSize;
 
+use super::letterbox::Announced;
 use super::phases::Phases;
 
 /// The number of a task: unique in the process, never used again.
@@ -75,8 +76,8 @@ pub(crate) struct Header {
     /// Slot in the home worker's table of started tasks; `NO_KEY` before the start and after the end.
     /// Written and read by the home worker's thread only.
     key: AtomicU32,
-    /// A wake of this task lies in its home's inbox: the next stranger need not send another.
-    announced: AtomicBool,
+    /// Whether a wake of this task lies in its home's inbox.
+    pub(super) announced: Announced,
     /// It has been told of a deadlock and cannot be thrown out of the wait it is in: not to be told again.
     /// Written by the home worker's thread only.
     told: AtomicBool,
@@ -155,7 +156,7 @@ impl Header {
             fate: AtomicU32::new(0),
             key: AtomicU32::new(Phases::NO_KEY),
             home: AtomicU64::new(0),
-            announced: AtomicBool::new(false),
+            announced: Announced::new(),
             told: AtomicBool::new(false),
         }
     }
@@ -264,18 +265,6 @@ impl Header {
     #[inline]
     pub(crate) fn set_key(&self, key: u32) {
         self.key.store(key, Ordering::Relaxed);
-    }
-
-    /// For strangers: true when their wake must be sent.
-    pub(crate) fn announce(&self) -> bool {
-        // AcqRel, even when set already: what this waker did before is seen by the task, because the
-        // home's swap in `receive` reads from this one.
-        !self.announced.swap(true, Ordering::AcqRel)
-    }
-
-    /// For the home worker, when it takes the wake out of its inbox.
-    pub(crate) fn receive(&self) {
-        self.announced.swap(false, Ordering::AcqRel);
     }
 
     /// Whether a deadlock report would find it unable to unwind, as the last one did.

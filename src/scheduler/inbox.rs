@@ -1,10 +1,11 @@
 //! The mailbox of one worker: what other threads want of it, and the directory by which they find it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::driver::reactor::Unparker;
 
+use super::letterbox::Letterbox;
 use super::report::Collector;
 use super::sleep::Sleepers;
 use super::task::TaskRef;
@@ -37,11 +38,7 @@ pub(crate) enum Letter {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     index: usize,
-    letters: Mutex<Vec<Letter>>,
-    /// Whether there are letters: the worker looks at this before it takes the lock.
-    is_filled: AtomicBool,
-    /// Whether there are letters other than questions: what a judgement of quiescence looks at.
-    has_news: AtomicBool,
+    letters: Letterbox<Letter>,
     unparker: Unparker,
     sleepers: Arc<Sleepers>,
 }
@@ -50,9 +47,7 @@ impl Mailbox {
     pub(crate) fn new(index: usize, unparker: Unparker, sleepers: Arc<Sleepers>) -> Self {
         Mailbox {
             index,
-            letters: Mutex::default(),
-            is_filled: AtomicBool::new(false),
-            has_news: AtomicBool::new(false),
+            letters: Letterbox::new(),
             unparker,
             sleepers,
         }
@@ -66,7 +61,7 @@ impl Mailbox {
 
     /// The first half of [`post`](Self::post), for who holds a lock.
     pub(crate) fn leave(&self, letter: Letter) {
-        self.put(letter, true);
+        self.letters.put(letter, true);
     }
 
     /// The second half.
@@ -78,19 +73,9 @@ impl Mailbox {
 
     /// Leaves a question, which does not count as a wake.
     pub(crate) fn ask(&self, letter: Letter) {
-        self.put(letter, false);
+        self.letters.put(letter, false);
         if self.sleepers.ask(self.index) {
             self.unparker.unpark();
-        }
-    }
-
-    fn put(&self, letter: Letter, is_news: bool) {
-        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
-        letters.push(letter);
-        // Inside the lock, so that `take` cannot clear it after a push it has not seen.
-        self.is_filled.store(true, Ordering::Release);
-        if is_news {
-            self.has_news.store(true, Ordering::Release);
         }
     }
 
@@ -101,23 +86,17 @@ impl Mailbox {
 
     #[inline]
     pub(crate) fn is_filled(&self) -> bool {
-        // Acquire only for form's sake: the lock orders what is inside.
-        self.is_filled.load(Ordering::Acquire)
+        self.letters.is_filled()
     }
 
-    /// Whether there is more than questions of a report: one on its way for an epoch gone by must not hide
-    /// the quiescence of the next.
     #[inline]
     pub(crate) fn has_news(&self) -> bool {
-        self.has_news.load(Ordering::Acquire)
+        self.letters.has_news()
     }
 
-    /// Moves all letters into `into`, which is empty; its buffer is used again.
+    /// Moves all letters into `into`, which is empty.
     pub(crate) fn take(&self, into: &mut Vec<Letter>) {
-        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::swap(&mut *letters, into);
-        self.is_filled.store(false, Ordering::Release);
-        self.has_news.store(false, Ordering::Release);
+        self.letters.take(into);
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod header;
 pub(crate) mod hook;
 mod idle;
 pub(crate) mod inbox;
+pub(crate) mod letterbox;
 pub(crate) mod local;
 pub(crate) mod packet;
 pub(crate) mod park;

@@ -42,14 +42,14 @@ pub(crate) fn wake_next(task: &TaskRef) {
 
 #[cold]
 fn post(task: &TaskRef, home: u64) {
-    if task.announce() {
+    if task.announced.announce() {
         inbox::post(home, inbox::Letter::Wake(task.clone()));
     }
 }
 
 /// On the home worker, for a wake that came by letter.
 pub(crate) fn deliver(processor: &super::processor::Processor, task: &TaskRef) {
-    task.receive();
+    task.announced.receive();
     processor.wake(task);
 }
 

@@ -225,6 +225,7 @@ impl Worker<'_> {
             match processor.pop_ready() {
                 None => return false,
                 Some(START) => {
+                    self.prefetch_fresh();
                     if let Some(task) = processor.fresh.take_front() {
                         self.claim_and_start(task);
                     }
@@ -259,6 +260,19 @@ impl Worker<'_> {
         {
             started.suspended.prefetch();
             prefetch(started.header);
+        }
+    }
+
+    /// The same for tasks that have not started: the task, and the stack that it will get.
+    #[inline]
+    fn prefetch_fresh(&self) {
+        let task = self.processor.fresh.ahead(AHEAD as u64).cast::<[u8; 64]>();
+        if !task.is_null() {
+            for line in 0..3 {
+                prefetch(task.wrapping_offset(line));
+            }
+            self.stacks
+                .prefetch(self.processor.shared.config.stack_size, AHEAD);
         }
     }
 

@@ -16,6 +16,8 @@ use crate::stack::global::{self, BATCH, KEEP};
 use crate::stack::overflow;
 use crate::stack::region::{Slot, Stack};
 use crate::stack::size::{CLASSES, StackSize};
+#[cfg(feature = "runtime")]
+use crate::sys::cpu::prefetch;
 
 /// Stacks of one size that a cache holds at most; half of them go to the global list at a time.
 const CACHE: usize = 256;
@@ -63,6 +65,23 @@ impl StackPool {
                 Ok(Stack::new(slot))
             }
             None => self.refill(size),
+        }
+    }
+
+    /// Asks for the memory that the stack will use first which is acquired after so many others.
+    #[cfg(feature = "runtime")]
+    #[inline]
+    pub(crate) fn prefetch(&self, size: StackSize, ahead: usize) {
+        let cache = &self.caches[size.class()];
+        if let Some(slot) = cache
+            .len()
+            .checked_sub(ahead + 1)
+            .and_then(|n| cache.get(n))
+        {
+            let base: *const [u8; 64] = std::ptr::without_provenance(slot.base().get());
+            for line in -7..1 {
+                prefetch(base.wrapping_offset(line));
+            }
         }
     }
 

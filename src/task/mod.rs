@@ -13,6 +13,7 @@ pub mod select;
 mod spawn;
 mod this;
 mod token;
+mod under;
 mod wait;
 
 pub use cancel::{checkpoint, is_cancelled, no_park, shield};
@@ -24,9 +25,8 @@ pub use scope::{Scope, ScopedJoinHandle, scope};
 pub(crate) use scope::{Threads, scope_as};
 pub use spawn::{Builder, spawn, spawn_after, spawn_local};
 pub use this::{Task, current, park, park_timeout, try_current, yield_now};
-pub use token::{
-    CancelOnDrop, CancelScope, CancelToken, Reason, ScopeCancelled, cancel_scope, with_token,
-};
+pub use token::{CancelOnDrop, CancelToken, Reason};
+pub use under::{CancelScope, ScopeCancelled, cancel_scope, with_token};
 pub use wait::{
     AsCompleted, Joinable, Unfinished, Until, as_completed, join_all, try_join_all, wait,
     wait_timeout,

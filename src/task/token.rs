@@ -1,4 +1,4 @@
-//! Cancellation from outside: tokens that many may hold, and the scopes that stand under them.
+//! Cancellation from outside: tokens that many may hold.
 //!
 //! A token is a flag, a line of wakers and a list of children, behind one lock that is never held over a
 //! wake. A scope under a token leaves its task's waker in that line for as long as it lasts; the flag is
@@ -11,21 +11,16 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io;
-use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use slab::Slab;
 
 use crate::base::clock::Deadline;
 use crate::base::primitive::{Mutex, MutexGuard, lock};
 use crate::scheduler::cancel::Flag;
-use crate::scheduler::current;
 use crate::scheduler::park::{self, Describe, Wait, Wake};
-
-use super::cancel::within;
 
 /// Why something was cancelled: any error, or a text.
 #[derive(Clone)]
@@ -45,8 +40,7 @@ impl Reason {
     /// # Examples
     ///
     /// ```
-    /// use std::io;
-    /// let token = greenloom::task::CancelToken::new();
+    ///     /// let token = greenloom::task::CancelToken::new();
     /// token.cancel_with(io::Error::other("disk full"));
     /// let reason = token.reason().unwrap();
     /// assert_eq!(reason.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::Other);
@@ -192,11 +186,11 @@ impl Drop for Inner {
 /// Something that can be cancelled once, and told to many: tasks, threads, and scopes that it unwinds.
 ///
 /// Clones are the same token. A [`child`](Self::child) is cancelled with its parent, and alone without it.
-/// What is done under a token is up to whoever holds it: [`with_token`] unwinds a section of code from its
+/// What is done under a token is up to whoever holds it: [`with_token`](super::with_token) unwinds a section of code from its
 /// waits, [`wait`](Self::wait) waits for the cancellation, [`is_cancelled`](Self::is_cancelled) asks.
 ///
 /// As Go's `Context` with its cause, without values; for deadlines there are
-/// [`timeout`](crate::timeout) and [`cancel_scope`]. In a [`select!`](macro@crate::select) it stands as `wait(token)`.
+/// [`timeout`](crate::timeout) and [`cancel_scope`](super::cancel_scope). In a [`select!`](macro@crate::select) it stands as `wait(token)`.
 ///
 /// # Examples
 ///
@@ -362,6 +356,11 @@ impl CancelToken {
             place,
         })
     }
+
+    /// What the record of a task under this token looks at.
+    pub(super) fn flag(&self) -> Arc<Flag> {
+        self.inner.flag.clone()
+    }
 }
 
 impl Default for CancelToken {
@@ -429,198 +428,4 @@ impl Drop for CancelOnDrop {
             token.cancel();
         }
     }
-}
-
-/// A section was unwound because its token was cancelled or its deadline passed.
-#[derive(Clone, Debug)]
-pub struct ScopeCancelled {
-    is_elapsed: bool,
-    reason: Option<Reason>,
-}
-
-impl ScopeCancelled {
-    fn of(token: &CancelToken) -> Self {
-        ScopeCancelled {
-            is_elapsed: !token.is_cancelled(),
-            reason: token.reason(),
-        }
-    }
-
-    /// Whether it was the scope's deadline, and nobody cancelled it.
-    pub fn is_elapsed(&self) -> bool {
-        self.is_elapsed
-    }
-
-    /// Why it was cancelled, if it was and somebody said why.
-    pub fn reason(&self) -> Option<&Reason> {
-        self.reason.as_ref()
-    }
-}
-
-impl fmt::Display for ScopeCancelled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.reason {
-            Some(reason) => write!(f, "the scope was cancelled: {reason}"),
-            None if self.is_elapsed => f.write_str("the scope's deadline passed"),
-            None => f.write_str("the scope was cancelled"),
-        }
-    }
-}
-
-impl Error for ScopeCancelled {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.reason.as_ref().map(|reason| reason as _)
-    }
-}
-
-impl From<ScopeCancelled> for io::Error {
-    fn from(error: ScopeCancelled) -> io::Error {
-        let kind = if error.is_elapsed {
-            io::ErrorKind::TimedOut
-        } else {
-            io::ErrorKind::Other
-        };
-        io::Error::new(kind, error)
-    }
-}
-
-/// Runs `f`, which is unwound from its present or next wait when the token is cancelled; all its
-/// destructors have run when this returns.
-///
-/// A token that is cancelled already never starts `f`. A value that `f` comes to wins over the
-/// cancellation, whenever it comes; so does `f`'s own panic. Inside a cancelled scope every wait unwinds,
-/// not only the first, until the scope is left; [`shield`](super::shield) keeps it out. Of nested scopes and
-/// time-outs that are due together only the outermost reports.
-///
-/// On a plain thread `f` cannot be unwound: it runs to its end, and its value is returned.
-///
-/// # Errors
-///
-/// [`ScopeCancelled`], with the token's reason.
-///
-/// # Panics
-///
-/// A [`suspend`](crate::coroutine::suspend) inside `f`, of a generator or coroutine that has entered the
-/// scope, panics: the scope would be left in another order than it was entered.
-///
-/// # Parks
-///
-/// As `f` does.
-///
-/// # Examples
-///
-/// ```
-/// use greenloom::task::{CancelToken, with_token};
-/// # greenloom::run(|| {
-/// let token = CancelToken::new();
-/// assert_eq!(with_token(&token, || 7).unwrap(), 7);
-/// token.cancel();
-/// assert!(with_token(&token, || 7).is_err());
-/// # });
-/// ```
-#[track_caller]
-pub fn with_token<T>(token: &CancelToken, f: impl FnOnce() -> T) -> Result<T, ScopeCancelled> {
-    if token.is_cancelled() {
-        return Err(ScopeCancelled::of(token));
-    }
-    under("with_token", token, |_| f())
-}
-
-fn under<T>(
-    what: &'static str,
-    token: &CancelToken,
-    f: impl FnOnce(u64) -> T,
-) -> Result<T, ScopeCancelled> {
-    // Without one it has just been cancelled: `f` runs to its first wait.
-    let _watch = token.watch(park::current_waker());
-    let flag = token.inner.flag.clone();
-    within(what, Deadline::NEVER, Some(flag), f).map_err(|_| ScopeCancelled::of(token))
-}
-
-/// A section that can be cancelled, and given a deadline, while it runs: see [`cancel_scope`].
-#[derive(Debug)]
-pub struct CancelScope {
-    token: CancelToken,
-    id: u64,
-    /// The deadline stands in the record of the task that has entered the scope: not for other threads.
-    stays: PhantomData<*const ()>,
-}
-
-impl CancelScope {
-    /// Cancels the scope: its next wait unwinds, and every one after it. True if it was not before.
-    pub fn cancel(&self) -> bool {
-        self.token.cancel()
-    }
-
-    /// As [`cancel`](Self::cancel), and says why.
-    pub fn cancel_with(&self, reason: impl Into<Box<dyn Error + Send + Sync>>) -> bool {
-        self.token.cancel_with(reason)
-    }
-
-    /// Whether it was cancelled; says nothing of the deadline.
-    pub fn is_cancelled(&self) -> bool {
-        self.token.is_cancelled()
-    }
-
-    /// The token that cancels this scope, to be cloned for other tasks and threads.
-    pub fn token(&self) -> &CancelToken {
-        &self.token
-    }
-
-    /// Unwinds the scope from its first wait at or after this time, instead of the one said before.
-    pub fn set_deadline(&self, at: Instant) {
-        self.move_to(Deadline::from_instant(at));
-    }
-
-    /// As [`set_deadline`](Self::set_deadline), for a time that lies so far ahead; `Duration::MAX` is never.
-    pub fn set_timeout(&self, limit: Duration) {
-        self.move_to(park::deadline(limit));
-    }
-
-    fn move_to(&self, at: Deadline) {
-        current::with_local(|local| {
-            if let Some(local) = local {
-                local.set_deadline(self.id, at);
-            }
-        });
-    }
-}
-
-/// Runs `f` in a scope that it may itself cancel or give a deadline to, or let others cancel by
-/// [`CancelScope::token`].
-///
-/// For the rest as [`with_token`]. As Trio's `CancelScope`, and asyncio's `timeout()` with `reschedule`.
-///
-/// # Errors
-///
-/// [`ScopeCancelled`]: the scope was cancelled, or its deadline passed, before `f` came to a value.
-///
-/// # Examples
-///
-/// A limit that begins anew with each sign of life:
-///
-/// ```
-/// use greenloom::task::cancel_scope;
-/// use std::time::Duration;
-/// let idle = Duration::from_secs(60);
-/// let result = greenloom::Runtime::builder().virtual_clock().run(|| {
-///     cancel_scope(|scope| {
-///         for pause in [50, 50, 50, 90] {
-///             scope.set_timeout(idle);
-///             greenloom::sleep(Duration::from_secs(pause));
-///         }
-///     })
-/// });
-/// assert!(result.unwrap().unwrap_err().is_elapsed());
-/// ```
-#[track_caller]
-pub fn cancel_scope<T>(f: impl FnOnce(&CancelScope) -> T) -> Result<T, ScopeCancelled> {
-    let token = CancelToken::new();
-    under("cancel_scope", &token, |id| {
-        f(&CancelScope {
-            token: token.clone(),
-            id,
-            stays: PhantomData,
-        })
-    })
 }

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::base::clock::Deadline;
+use crate::base::finally::Finally;
 use crate::queue::Queue;
 use crate::scheduler::park;
 use crate::sync::Event;
@@ -225,15 +226,10 @@ impl ThreadedWorker {
         R: Send + 'static,
         F: FnMut(I) -> R + Send + 'static,
     {
-        /// On every way out of the thread.
-        struct Ends(Arc<Event>);
-        impl Drop for Ends {
-            fn drop(&mut self) {
-                self.0.set();
-            }
-        }
         let has_ended = Arc::new(Event::new());
-        let ends = Ends(has_ended.clone());
+        let has_this_ended = has_ended.clone();
+        // On every way out of the thread, and when there is none.
+        let ends = Finally::new(move || has_this_ended.set());
         let (work, results) = (work.clone(), results.clone());
         thread::Builder::new().spawn(move || {
             let _ends = ends;

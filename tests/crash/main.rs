@@ -11,9 +11,13 @@ mod fs;
 #[cfg(feature = "process")]
 mod idle;
 #[cfg(feature = "runtime")]
+mod late;
+#[cfg(feature = "runtime")]
 mod logging;
 #[cfg(feature = "process")]
 mod managers;
+#[cfg(feature = "process")]
+mod marks;
 #[cfg(feature = "runtime")]
 mod net;
 mod overflow;

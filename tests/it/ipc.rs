@@ -46,7 +46,8 @@ fn a_cancelled_sender_leaves_no_half_message() {
         let (ours, theirs) = ipc::pipe::<Vec<u8>, ()>().unwrap();
         let theirs_too = ours.clone();
         let sender = greenloom::spawn(move || theirs_too.send(&vec![1; 4 << 20]).unwrap());
-        greenloom::yield_now();
+        // Cancelled before a part of it has left, it would send nothing.
+        assert!(theirs.poll(Duration::from_secs(60)).unwrap());
         sender.cancel();
         assert!(sender.join().unwrap_err().is_cancelled());
         let next = greenloom::spawn(move || ours.send(&vec![2; 3]).unwrap());

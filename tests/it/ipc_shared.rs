@@ -4,6 +4,7 @@ use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
+use greenloom::Runtime;
 use greenloom::ipc::{
     Barrier, BarrierError, BoundedSemaphore, Condition, Event, GetError, JoinableQueue, Lock,
     PutError, Queue, RLock, Semaphore, TaskDoneError,
@@ -63,16 +64,22 @@ fn a_full_queue_keeps_putters_waiting_until_there_is_room() {
 fn getters_are_served_in_the_order_in_which_they_came() {
     let (queue, log) = (Queue::<u32>::new(), Queue::<(u32, u32)>::new());
     let get = |(number, queue, log): (u32, Queue<u32>, Queue<(u32, u32)>)| {
-        log.put(&(number, 0)).unwrap();
-        let item = queue.get().unwrap();
-        log.put(&(number, item)).unwrap();
+        let one = Runtime::builder().workers(1);
+        let talk = move || {
+            let theirs = queue.clone();
+            let getter = greenloom::spawn(move || theirs.get().unwrap());
+            greenloom::yield_now();
+            // It has asked and waits. By the same connection: what is answered now was asked after that.
+            queue.len().unwrap();
+            log.put(&(number, 0)).unwrap();
+            log.put(&(number, getter.join().unwrap())).unwrap();
+        };
+        one.run(talk).unwrap();
     };
     let mut getters = Vec::new();
     for number in 1..=3 {
         getters.push(Process::spawn(get, (number, queue.clone(), log.clone())).unwrap());
         assert_eq!(log.get(), Ok((number, 0)));
-        // It said so before it asked: let it ask. Under load the order may be another, so wait for it.
-        greenloom::sleep(Duration::from_millis(100));
     }
     for item in 10..13 {
         queue.put(&item).unwrap();

@@ -15,6 +15,7 @@ mod hostile;
 mod ipc;
 #[cfg(feature = "process")]
 mod ipc_ahead;
+mod ipc_ahead_races;
 mod ipc_lock;
 mod ipc_memory;
 #[cfg(feature = "process")]

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use greenloom::pool::{GreenPool, SubmitError, TrySpawnError};
+use greenloom::sync::Barrier;
 use greenloom::{OnDeadlock, RunError, Runtime, sleep, spawn, timeout, yield_now};
 
 use crate::util::{Random, green, virtual_time};
@@ -48,9 +49,15 @@ fn spawning_waits_for_a_seat_and_never_more_run_than_there_are() {
             .run(|| {
                 let pool = GreenPool::new(3);
                 let gauge = Arc::new(Gauge::default());
+                // The first three wait for each other: so there are three, however late a worker comes to its turn.
+                let all_there = Arc::new(Barrier::new(3));
                 for n in 0..200 {
-                    let gauge = gauge.clone();
-                    drop(pool.spawn(move || gauge.inside(|| (0..n % 4).for_each(|_| yield_now()))));
+                    let (gauge, all_there) = (gauge.clone(), all_there.clone());
+                    let work = move || match n {
+                        0..3 => drop(all_there.wait()),
+                        _ => (0..n % 4).for_each(|_| yield_now()),
+                    };
+                    drop(pool.spawn(move || gauge.inside(work)));
                 }
                 pool.wait_all();
                 assert_eq!((pool.running(), pool.free(), pool.waiting()), (0, 3, 0));

@@ -186,10 +186,16 @@ fn the_clock_does_not_jump_over_blocking_work() {
 fn the_clock_goes_on_when_unwanted_blocking_work_ends() {
     for _ in 0..20 {
         virtually(|| {
-            let task = spawn(|| unblock(|| hog(Duration::from_millis(2))));
+            let (unwanted, wait) = std::sync::mpsc::channel::<()>();
+            let work = move || {
+                let _ = wait.recv();
+                hog(Duration::from_millis(2));
+            };
+            let task = spawn(|| unblock(work));
             yield_now();
             task.cancel();
             assert!(task.join().unwrap_err().is_cancelled());
+            drop(unwanted);
             sleep(HOUR);
         });
     }

@@ -1,6 +1,7 @@
 //! What several wings' tests need.
 
 use greenloom::Runtime;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Runs `f` as the main task of a runtime with one worker.
 pub(crate) fn green<T>(f: impl FnOnce() -> T) -> T {
@@ -18,6 +19,22 @@ pub(crate) fn virtual_time<T>(f: impl FnOnce() -> T) -> T {
         .panic_note(false)
         .run(f)
         .unwrap()
+}
+
+/// Sees to it that this process may have so many descriptors, which other tests share. False, with a word, if it may
+/// not: the test is then to do with fewer.
+pub(crate) fn may_have(descriptors: u64) -> bool {
+    let is_enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= descriptors);
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let may = is_enough(current)
+        || is_enough(maximum) && {
+            let current = Some(descriptors);
+            setrlimit(Resource::Nofile, Rlimit { current, maximum }).is_ok()
+        };
+    if !may {
+        println!("no {descriptors} descriptors are allowed here");
+    }
+    may
 }
 
 /// Repeatable random numbers (xorshift).

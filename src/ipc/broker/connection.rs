@@ -1,23 +1,20 @@
 //! A connection to an object that another process serves, or to all objects of a manager.
 //!
-//! The waiters of one connection share it: one of them, the *leader*, reads; what is not its own answer it puts into its
-//! owner's slot. The others wait for their slots. A leader that leaves pokes one of them, who leads from then on. Whoever
-//! leaves pokes, for it may have been poked in vain.
+//! The waiters of one connection share it: one of them reads for all (`waiters`).
 //!
 //! At a deadline, and when it unwinds, a waiter says that it gives up, and is answered at once. So whether it was in time
 //! is decided in one place, and what it was given all the same it gives back. A server that does not say anything, for it
 //! is stopped, is left: a task at home waits in the waiter's stead.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::io::Limit;
 use crate::ipc::home;
-use crate::ipc::line::Line;
+use crate::ipc::line::{Line, Tally};
 use crate::ipc::link::{Incoming, Outgoing, Wire};
 use crate::ipc::parcel::{LONGEST, Parcel};
 use crate::scheduler::park;
@@ -28,20 +25,21 @@ use super::object::{Answer, Call, Ticket};
 use super::page::Ahead;
 use super::queue::QueueMachine;
 use super::server::{GIVE_UP, NOBODY, Slot, TAKE_BACK};
+use super::waiters::{Bell, Waiters};
 
 /// A waiter whose time is over waits so much longer for a server to say so.
 const GRACE: Duration = Duration::from_millis(20);
 
 pub(in crate::ipc) struct Connection {
     line: Arc<Line>,
-    waiting: Mutex<HashMap<u64, Arc<Slot>>>,
+    waiting: Waiters<Slot>,
     is_gone: AtomicBool,
     /// Of the last call.
     last: AtomicU32,
     /// How long a server that was told of a waiter's going may take to answer that: after it, it is as good as dead.
     patience: Option<Duration>,
     /// Where puts need not wait for their answers.
-    ahead: Option<Ahead>,
+    ahead: Option<Arc<Ahead>>,
 }
 
 /// What came of a call whose good news need not be waited for.
@@ -53,9 +51,11 @@ pub(in crate::ipc) enum Told {
 
 impl Connection {
     pub(super) fn new(wire: Wire, patience: Option<Duration>, ahead: Option<Ahead>) -> Connection {
+        let ahead = ahead.map(Arc::new);
+        let tally = ahead.clone().map(|ahead| ahead as Arc<dyn Tally>);
         Connection {
-            line: Line::new(wire, Incoming::new(LONGEST)),
-            waiting: Mutex::default(),
+            line: Line::counting(wire, Incoming::new(LONGEST), tally),
+            waiting: Waiters::new(),
             is_gone: AtomicBool::new(false),
             last: AtomicU32::new(0),
             patience,
@@ -66,10 +66,6 @@ impl Connection {
     /// Whether the other side is known to be gone, or can be seen to be.
     pub(in crate::ipc) fn is_gone(&self) -> bool {
         self.is_gone.load(Ordering::Acquire) || self.line.wire.is_hung_up()
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Arc<Slot>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A number for a call of an object: the upper half names the object, the lower half the call.
@@ -110,19 +106,13 @@ impl Connection {
         };
         let stamp = ahead.page.stamp();
         let outgoing = Outgoing::new(call.what, Ticket::post(stamp), call.parcel);
-        let outgoing = outgoing.map_err(|_| Gone)?;
-        let count = Count {
-            ahead,
-            is_sent: Cell::new(false),
-        };
-        match self.line.send_noting(outgoing, limit, &count.is_sent) {
+        match self.line.send_counted(outgoing.map_err(|_| Gone)?, limit) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 return Ok(Told::Answered(unsent(0)));
             }
             Err(_) => return Err(Gone),
         }
-        drop(count);
         if !ahead.page.is_shut() {
             return Ok(Told::Ahead);
         }
@@ -140,17 +130,12 @@ impl Connection {
         may_leave: bool,
     ) -> Result<Answer, Gone> {
         let slot = Arc::new(Slot::default());
-        let number = {
-            let mut waiting = self.waiting();
-            // After four thousand million calls a number may still be somebody's.
-            let number = loop {
-                let number = self.number(object);
-                if !Ticket::is_post(number) && !waiting.contains_key(&number) {
-                    break number;
-                }
-            };
-            waiting.insert(number, slot.clone());
-            number
+        // After four thousand million calls a number may still be somebody's.
+        let number = loop {
+            let number = self.number(object);
+            if !Ticket::is_post(number) && self.waiting.enter(number, &slot) {
+                break number;
+            }
         };
         let mut wait = WaitThere {
             connection: self,
@@ -182,14 +167,6 @@ impl Connection {
         }
     }
 
-    /// Wakes one that waits, to lead if nobody does.
-    fn poke(&self) {
-        let next = self.waiting().values().next().cloned();
-        if let Some(next) = next {
-            next.filled.set();
-        }
-    }
-
     /// Ends the connection from this side, for everybody.
     pub(in crate::ipc) fn hang_up(&self) {
         self.line.wire.hang_up();
@@ -200,25 +177,7 @@ impl Connection {
     fn end(&self) {
         // Release: pairs with the look of each waiter, though the lock would do.
         self.is_gone.store(true, Ordering::Release);
-        let waiting: Vec<_> = self.waiting().values().cloned().collect();
-        for slot in waiting {
-            slot.filled.set();
-        }
-    }
-}
-
-/// Counts a put that has been sent, or will be to its end though its sender unwinds: one that is heard and not counted
-/// would hide the next.
-struct Count<'a> {
-    ahead: &'a Ahead,
-    is_sent: Cell<bool>,
-}
-
-impl Drop for Count<'_> {
-    fn drop(&mut self) {
-        if self.is_sent.get() {
-            self.ahead.page.count(self.ahead.slot);
-        }
+        self.waiting.ring_all();
     }
 }
 
@@ -244,6 +203,7 @@ impl WaitThere<'_> {
     #[track_caller]
     fn wait(&self, limit: Limit) -> Result<Option<Answer>, Gone> {
         let limit = limit.fixed();
+        let _listening = self.connection.waiting.listen(self.number);
         loop {
             if let Some(answer) = self.slot.take() {
                 return Ok(Some(answer));
@@ -294,14 +254,28 @@ impl WaitThere<'_> {
     #[track_caller]
     fn try_give_up(&mut self, limit: Limit) -> Result<Option<Answer>, Gone> {
         if !self.has_given_up {
-            let outgoing = Outgoing::plain(GIVE_UP, self.number);
-            match self.connection.line.send(outgoing, limit) {
-                Ok(()) => self.has_given_up = true,
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => return Ok(None),
-                Err(_) => return Err(Gone),
-            }
+            self.say_so()?;
+            self.has_given_up = true;
         }
         self.wait(limit)
+    }
+
+    /// Where there is no room for the word a task waits for that: this one is to read meanwhile, for there may be none
+    /// before somebody has read.
+    #[track_caller]
+    fn say_so(&self) -> Result<(), Gone> {
+        let (line, number) = (self.connection.line.clone(), self.number);
+        match line.send(
+            Outgoing::plain(GIVE_UP, number),
+            Limit::Within(Duration::ZERO),
+        ) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let later = move || drop(line.send(Outgoing::plain(GIVE_UP, number), Limit::Never));
+                let task = home::spawn("a call that is given up", later);
+                task.map(drop).map_err(|_| Gone)
+            }
+            said => said.map_err(|_| Gone),
+        }
     }
 
     /// Has a task wait in its stead, and give back what it is given; whether there is one.
@@ -339,7 +313,7 @@ impl WaitThere<'_> {
                 }
             };
             let is_own = frame.number == self.number;
-            let slot = self.connection.waiting().remove(&frame.number);
+            let slot = self.connection.waiting.leave(frame.number);
             let answer = Answer {
                 ticket: Ticket {
                     client: 0,
@@ -368,8 +342,13 @@ impl Drop for WaitThere<'_> {
             self.connection.give_back(answer);
         }
         if !self.is_left {
-            self.connection.waiting().remove(&self.number);
+            let _ = self.connection.waiting.leave(self.number);
         }
-        self.connection.poke();
+    }
+}
+
+impl Bell for Slot {
+    fn ring(&self) {
+        self.filled.set();
     }
 }

@@ -7,7 +7,7 @@
 //! was told that something has come or a caller in the server's own process, reads, acts, lets go, and only then
 //! delivers the answers.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use super::object::{ClientId, Ticket};
 use super::page::{Page, SLOTS};
 use super::queue::QueueMachine;
 use super::remote::Remote;
-use super::server::{ATTACH, Server};
+use super::server::{ATTACH, GIVE_UP, Server, TAKE_BACK};
 
 /// So many frames of one client are heard before others have a turn.
 const TURN: usize = 32;
 
 /// More frames than fit into a socket.
-const ALL: usize = 1 << 13;
+const ALL: usize = 1 << 20;
 
 /// Locked before the object.
 #[derive(Default)]
@@ -36,6 +36,9 @@ pub(super) struct Ears {
     /// Whose slots on the page are taken.
     slots: Vec<bool>,
 }
+
+/// Place of what is waited for, among stamps.
+const LAST: i32 = i32::MAX;
 
 /// A client.
 struct Ear {
@@ -163,11 +166,50 @@ impl News {
         let Some(first) = self.frames.iter().find_map(|(_, frame)| stamp(frame)) else {
             return;
         };
-        // Stamps that are read together are near one another, also where they begin again from zero.
-        let place = |frame: &Frame| stamp(frame).map(|it| it.wrapping_sub(first).cast_signed());
-        self.frames
-            .sort_by_key(|(_, frame)| place(frame).map_or((true, 0), |place| (false, place)));
+        let frames = std::mem::take(&mut self.frames);
+        let mut placed: Vec<_> = places(&frames, first).into_iter().zip(frames).collect();
+        placed.sort_by_key(|(place, _)| *place);
+        self.frames = placed.into_iter().map(|(_, frame)| frame).collect();
     }
+}
+
+/// How far after a stamp each frame has its place. Stamps that are read together are near one another, also where they
+/// begin again from zero.
+fn places(frames: &[(Arc<Remote>, Frame)], from: u32) -> Vec<i32> {
+    let is_word = |frame: &Frame| matches!(frame.kind, GIVE_UP | TAKE_BACK);
+    let has_words = frames.iter().any(|(_, frame)| is_word(frame));
+    // Of the puts of each client that follow, the first.
+    let mut next: HashMap<ClientId, i32> = HashMap::new();
+    // Of calls that were given up.
+    let mut given_up: HashMap<(ClientId, u64), i32> = HashMap::new();
+    let mut places = Vec::with_capacity(frames.len());
+    for (remote, frame) in frames.iter().rev() {
+        let client = remote.client;
+        places.push(match stamp(frame) {
+            Some(stamp) => {
+                let place = stamp.wrapping_sub(from).cast_signed();
+                if has_words {
+                    let first = next.entry(client).or_insert(place);
+                    *first = place.min(*first);
+                }
+                place
+            }
+            // Its client does not wait for that either, and may have put something since.
+            None if is_word(frame) => {
+                let place = next.get(&client).copied().unwrap_or(LAST);
+                if frame.kind == GIVE_UP {
+                    given_up.insert((client, frame.number), place);
+                }
+                place
+            }
+            None => {
+                let place = given_up.get(&(client, frame.number));
+                place.copied().unwrap_or(LAST)
+            }
+        });
+    }
+    places.reverse();
+    places
 }
 
 impl Server {
@@ -211,9 +253,10 @@ impl Server {
     fn come_back(self: &Arc<Self>, held: Vec<ClientId>) {
         for client in held {
             let server = self.clone();
-            let hear = move || drop(server.listen(client));
+            // To the end of what it takes out of the socket: nobody is told of that either.
+            let hear = move || while matches!(server.listen(client), Ok(false)) {};
             if home::spawn("what came to an object meanwhile", hear).is_err() {
-                drop(self.listen(client));
+                while matches!(self.listen(client), Ok(false)) {}
             }
         }
     }
@@ -258,17 +301,16 @@ impl Ears {
     /// what was before them is known to be read only if they were read first. Of one client a put may so pass a call or a
     /// later put; then those are not after it.
     fn hold(&mut self, before: u32, first: usize, news: &mut News) -> Vec<ClientId> {
-        let is_early = |stamp: u32| stamp.wrapping_sub(before).cast_signed() < 0;
-        let is_due = |(at, (_, frame)): (usize, &(Arc<Remote>, Frame))| {
-            at < first || stamp(frame).is_some_and(is_early)
-        };
         let mut held = Vec::new();
-        if news.frames.iter().enumerate().all(is_due) {
+        if news.frames.len() == first {
             return held;
         }
-        for (at, new) in std::mem::take(&mut news.frames).into_iter().enumerate() {
+        let places = places(&news.frames, before);
+        let frames = std::mem::take(&mut news.frames);
+        for (at, (place, new)) in places.into_iter().zip(frames).enumerate() {
+            let is_due = at < first || place < 0;
             match self.position(new.0.client).map(|at| &mut self.list[at]) {
-                Some(ear) if !is_due((at, &new)) => {
+                Some(ear) if !is_due => {
                     if ear.held.is_empty() {
                         held.push(new.0.client);
                     }

@@ -26,6 +26,7 @@ mod remote;
 mod semaphore;
 mod server;
 mod turns;
+mod waiters;
 mod work;
 
 pub(super) use client::{Gone, Handle, UNSENT};

@@ -2,7 +2,8 @@
 //!
 //! A put into a queue without bounds can fail for two reasons: the queue was shut down, or the process that serves it is
 //! gone. So its sender does not wait to hear that all went well. It *goes ahead*: it takes a stamp, sends the item with
-//! it, counts what it has sent in a place of its own, and looks whether the queue is shut.
+//! it, counts what it has sent in a place of its own, and looks whether the queue is shut. No other thread of its process
+//! sends between its item and the count: what is counted is what was sent first.
 //!
 //! ```text
 //!   0        4        8                4 x slot
@@ -12,7 +13,8 @@
 //! *Nobody can tell that it did not wait.* What comes after a put, in whatever process, finds its item, and puts stay in
 //! the order in which they were made, because who serves the queue does one thing before he acts on any call: he reads
 //! what others have sent and counted (`ears`), and puts that into the order of the stamps. If a put came before the call
-//! in the world, then its message was in the socket, and counted, before the call was made.
+//! in the world, then its message was in the socket, and counted, before the call was made. What he reads while he looks
+//! round may have come after something where he has looked already: that he acts on the next time.
 //!
 //! *No item is lost to a shutdown.* It marks the page, then reads what all have sent, and only then shuts the queue. A
 //! put that finds no mark after it has sent was read by then, or will be before the end. One that finds the mark asks what
@@ -26,6 +28,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
+use crate::ipc::line::Tally;
 use crate::sys::shared::{self, Mapping};
 
 const LENGTH: usize = 4096;
@@ -128,5 +131,11 @@ impl Ahead {
         }
         let page = Page::open(file)?;
         Ok(Ahead { page, slot })
+    }
+}
+
+impl Tally for Ahead {
+    fn count(&self) {
+        self.page.count(self.slot);
     }
 }

@@ -21,7 +21,7 @@ use super::door::Door;
 use super::functions::Functions;
 
 /// How long a child that cannot be connected to has to say why.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// What the child is told.
 #[derive(Serialize, Deserialize)]

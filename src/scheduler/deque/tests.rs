@@ -28,6 +28,19 @@ fn the_front_is_the_oldest_and_the_back_the_newest() {
 }
 
 #[test]
+fn who_is_ahead_is_known_by_address_as_far_as_there_are_any() {
+    for (owner, _stealer) in both_kinds() {
+        let items: Vec<Box<u32>> = (0..5).map(Box::new).collect();
+        let words: Vec<_> = items.iter().map(|item| item.as_word().as_ptr()).collect();
+        items.into_iter().for_each(|item| owner.push(item));
+        assert_eq!(owner.take_front().as_deref(), Some(&0));
+        assert_eq!(owner.ahead(0), words[1].cast_const());
+        assert_eq!(owner.ahead(3), words[4].cast_const());
+        assert!(owner.ahead(4).is_null());
+    }
+}
+
+#[test]
 fn a_random_walk_agrees_with_a_vec_deque() {
     for (owner, stealer) in both_kinds::<Box<u64>>() {
         let (mut model, mut seed) = (std::collections::VecDeque::new(), 0x9E37_79B9_7F4A_7C15_u64);

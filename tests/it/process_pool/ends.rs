@@ -101,7 +101,13 @@ fn a_callback_that_comes_after_the_end_is_waited_for_as_well() {
 fn cancelled_jobs_leave_nothing_in_the_queue() {
     let pool = ProcessPool::new(1).unwrap();
     let (go, its) = ipc::pipe::<u32, u32>().unwrap();
-    let first = pool.submit(|go: Conn<u32>| drop(go.recv()), its).unwrap();
+    let wait = |go: Conn<u32>| {
+        go.send(&1).unwrap();
+        drop(go.recv());
+    };
+    let first = pool.submit(wait, its).unwrap();
+    // From here on it does not wait in the queue.
+    go.recv().unwrap();
     let kept = pool.submit(square, 2).unwrap();
     for number in 0..1000 {
         let job = pool.submit(square, number).unwrap();
