@@ -34,6 +34,7 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + SOON;
     while !holds() {
         assert!(Instant::now() < end, "{what}");
+        // real sleep: between two looks at threads of the operating system.
         thread::sleep(Duration::from_millis(1));
     }
 }
@@ -200,6 +201,7 @@ fn jobs_and_leaving_threads_do_not_miss_each_other() {
                     for job in 0..1_000 {
                         let done = Arc::clone(&done);
                         let job: Job = if job % 10 == 0 {
+                            // real sleep: threads are to be caught on their way to their own end.
                             thread::sleep(Duration::from_micros(idle));
                             Box::new(move || {
                                 thread::yield_now();
